@@ -1,0 +1,66 @@
+//! The one mapping from the stack's errors to ArceOS's.
+
+use axerrno::{AxError, AxResult};
+use netstack::{AcceptError, BindError, ConnectError, ReadError, RecvError, SendError, WriteError};
+
+/// An error that an application sees as an [`AxError`].
+pub(crate) trait ToAxError {
+    fn to_ax_error(&self) -> AxError;
+}
+
+macro_rules! map {
+    ($($error:ident { $($variant:ident => $ax:ident,)* })*) => {$(
+        impl ToAxError for $error {
+            fn to_ax_error(&self) -> AxError {
+                match self { $($error::$variant => AxError::$ax,)* }
+            }
+        }
+    )*};
+}
+
+map! {
+    BindError {
+        InUse => AddrInUse,
+        NotOurs => BadAddress,
+        NoPorts => AddrInUse,
+        NoMemory => NoMemory,
+        NoBacklog => InvalidInput,
+    }
+    ConnectError {
+        WouldBlock => WouldBlock,
+        Refused => ConnectionRefused,
+        TimedOut => TimedOut,
+        Unreachable => NotFound,
+        Invalid => InvalidInput,
+        InUse => AddrInUse,
+        NoPorts => AddrInUse,
+        NoMemory => NoMemory,
+    }
+    AcceptError {
+        WouldBlock => WouldBlock,
+    }
+    ReadError {
+        WouldBlock => WouldBlock,
+        Reset => ConnectionReset,
+        TimedOut => TimedOut,
+    }
+    WriteError {
+        WouldBlock => WouldBlock,
+        Closed => BrokenPipe,
+        Reset => ConnectionReset,
+        TimedOut => TimedOut,
+    }
+    SendError {
+        WouldBlock => WouldBlock,
+        Unreachable => NotFound,
+        Invalid => InvalidInput,
+        TooLong => OutOfRange,
+    }
+    RecvError {
+        WouldBlock => WouldBlock,
+    }
+}
+
+pub(crate) fn ax<T>(result: Result<T, impl ToAxError>) -> AxResult<T> {
+    result.map_err(|error| error.to_ax_error())
+}

@@ -1,0 +1,89 @@
+//! Tasks and timers.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use netasync::{Handle, JoinError, sleep, spawn, timeout, yield_now};
+use world::World;
+
+mod world;
+
+#[test]
+fn a_task_returns_its_result_and_outlives_its_handle() {
+    let count = Arc::new(AtomicU32::new(0));
+    let counter = count.clone();
+    World::new().run_client(async move {
+        assert_eq!(spawn(async { 42 }).await, Ok(42));
+        drop(spawn(async move { counter.fetch_add(1, Ordering::Relaxed) }));
+        yield_now().await;
+    });
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn an_aborted_task_is_dropped_at_its_await() {
+    let alive = Arc::new(());
+    let held = alive.clone();
+    World::new().run_client(async move {
+        let task = spawn(async move {
+            sleep(Duration::from_secs(1000)).await;
+            drop(held);
+        });
+        yield_now().await;
+        assert!(!task.is_finished());
+        task.abort();
+        yield_now().await;
+        assert_eq!(Arc::strong_count(&alive), 1);
+    });
+}
+
+#[test]
+fn a_join_error_says_what_happened() {
+    assert_eq!(JoinError.to_string(), "the task was cancelled");
+}
+
+#[test]
+fn ten_thousand_timers_fire_in_order_and_on_time() {
+    let mut world = World::new();
+    let latest = Arc::new(AtomicU32::new(0));
+    world.run_client(async move {
+        let start = Handle::current().now();
+        let timers = (0..10_000_u32).map(|i| {
+            let millis = (i * 7919) % 10_000;
+            let latest = latest.clone();
+            async move {
+                sleep(Duration::from_millis(millis.into())).await;
+                assert_eq!((Handle::current().now() - start).as_millis(), millis.into());
+                assert!(latest.fetch_max(millis, Ordering::Relaxed) <= millis);
+            }
+        });
+        join_all(timers.map(spawn)).await;
+    });
+    assert_eq!(world.now().micros(), 9_999_000, "and the clock did not go further");
+}
+
+#[test]
+fn a_timeout_ends_what_is_late_and_leaves_the_rest_alone() {
+    let mut world = World::new();
+    world.run_client(async {
+        let late = timeout(Duration::from_millis(5), sleep(Duration::from_millis(6))).await;
+        assert_eq!(late.unwrap_err().to_string(), "the time is up");
+        let in_time = timeout(Duration::from_millis(6), sleep(Duration::from_millis(5))).await;
+        assert_eq!(in_time, Ok(()));
+    });
+    // Both dropped timers are gone: the next sleep alone decides how far the clock moves.
+    world.run_client(async { sleep(Duration::from_millis(1)).await });
+    assert_eq!(world.now().micros(), 11_000);
+}
+
+#[test]
+#[should_panic(expected = "called outside of a runtime")]
+fn outside_of_a_runtime_there_is_a_clear_message() {
+    drop(sleep(Duration::from_secs(1)));
+}
