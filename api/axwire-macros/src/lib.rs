@@ -1,1 +1,50 @@
+//! The attribute behind `#[axwire::main]`. Use it through the `axwire` crate.
+//!
+//! It needs no parser: the function it is put on goes, as it stands, inside the `main` that the
+//! kernel (or the host's C runtime) calls.
 
+use proc_macro::{TokenStream, TokenTree};
+
+/// Makes an `async fn main()` the entry point of an image: the machine is set up, the network comes
+/// up, the function runs, and when it returns the machine is powered off.
+///
+/// The function may return nothing or a `Result` whose error is shown on the console.
+#[proc_macro_attribute]
+pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let tokens = match check(&arguments, &item) {
+        Ok(()) => entry(&item),
+        Err(message) => format!("::core::compile_error!({message:?});"),
+    };
+    // Whole items in, whole items out: what does not parse here is an error of the compiler's.
+    tokens.parse().unwrap_or_default()
+}
+
+fn check(arguments: &TokenStream, item: &TokenStream) -> Result<(), &'static str> {
+    if !arguments.is_empty() {
+        return Err("axwire::main takes no arguments");
+    }
+    let words: Vec<String> = item
+        .clone()
+        .into_iter()
+        .take_while(|token| !matches!(token, TokenTree::Group(group) if is_block(group)))
+        .map(|token| token.to_string())
+        .collect();
+    match words.windows(3).any(|words| words == ["async", "fn", "main"]) {
+        true => Ok(()),
+        false => Err("axwire::main goes on `async fn main()`"),
+    }
+}
+
+fn is_block(group: &proc_macro::Group) -> bool {
+    group.delimiter() == proc_macro::Delimiter::Brace
+}
+
+fn entry(item: &TokenStream) -> String {
+    format!(
+        "#[cfg_attr(target_os = \"none\", unsafe(no_mangle))]
+        fn main() {{
+            {item}
+            ::axwire::start(main())
+        }}"
+    )
+}

@@ -80,7 +80,8 @@ const BUFFER_LEN: usize = 4096;
 
 /// Gathers small writes, and reads ahead, so that a parser may take bytes one by one.
 ///
-/// What has been written must be flushed before it is sure to be on its way.
+/// What has been written is on its way when it has been flushed, or when a read has to wait: a peer
+/// that waits for an answer gets it, and answers to several requests that came together go together.
 #[derive(Debug)]
 pub struct BufStream<S> {
     stream: S,
@@ -113,9 +114,10 @@ impl<S: ErrorType> ErrorType for BufStream<S> {
     type Error = S::Error;
 }
 
-impl<S: Read> Read for BufStream<S> {
+impl<S: Read + Write> Read for BufStream<S> {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, S::Error> {
         if self.unread.is_empty() {
+            self.drain().await?;
             if buffer.len() >= BUFFER_LEN {
                 return self.stream.read(buffer).await;
             }

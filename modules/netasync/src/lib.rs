@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `runner` | [`Runner`]: ready tasks, stack, sleep |
 //! | `executor`, `wake` | [`spawn`], [`JoinHandle`], the ready queue and the flag that ends a sleep |
+//! | `local` | [`LocalSet`], for futures that are not `Send` |
 //! | `timer` | [`sleep`], [`timeout`], [`yield_now`] |
 //! | `reactor` | a call that would block becomes a future |
 //! | `tcp`, `udp`, `addr` | [`TcpListener`], [`TcpStream`], [`TcpSocket`], [`UdpSocket`] |
@@ -25,6 +26,7 @@ mod addr;
 mod error;
 mod executor;
 pub mod io;
+mod local;
 mod machine;
 mod reactor;
 mod runner;
@@ -37,6 +39,7 @@ mod wake;
 
 pub use addr::ToSocketAddr;
 pub use executor::{JoinError, JoinHandle, spawn};
+pub use local::LocalSet;
 pub use machine::Machine;
 pub use netstack::Shutdown;
 pub use runner::Runner;

@@ -38,7 +38,7 @@ fn pattern(len: usize) -> Vec<u8> {
 }
 
 /// What a stack still holds after its tasks have gone.
-fn held(stats: Stats) -> [usize; 5] {
+fn held(stats: Stats) -> [u64; 5] {
     let Stats { tcp_open, tcp_backlog, tcp_half_open, tcp_orphans, memory_used, .. } = stats;
     [tcp_open, tcp_backlog, tcp_half_open, tcp_orphans, memory_used]
 }
@@ -261,6 +261,7 @@ fn poll_traits_and_buffers_carry_the_same_bytes() {
         }
         stream.write_all(&sent).await.unwrap();
         stream.flush().await.unwrap();
+        stream.write_all(b"goes with the next read").await.unwrap();
         for byte in &sent {
             let mut one = [0];
             stream.read_exact(&mut one).await.unwrap();
@@ -268,7 +269,10 @@ fn poll_traits_and_buffers_carry_the_same_bytes() {
         }
         let mut rest = vec![0; sent.len()];
         stream.read_exact(&mut rest).await.unwrap();
-        assert_eq!((rest, stream.buffered()), (sent, 0));
+        assert_eq!(rest, sent);
+        let mut last = [0; 23];
+        stream.read_exact(&mut last).await.unwrap();
+        assert_eq!((&last, stream.buffered()), (b"goes with the next read", 0));
         assert_eq!(stream.get_ref().peer_addr(), server_addr(7));
     });
 }

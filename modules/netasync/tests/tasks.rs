@@ -1,15 +1,16 @@
 //! Tasks and timers.
 
 use std::{
+    rc::Rc,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use futures_util::future::join_all;
-use netasync::{Handle, JoinError, sleep, spawn, timeout, yield_now};
+use netasync::{Handle, JoinError, LocalSet, sleep, spawn, timeout, yield_now};
 use world::World;
 
 mod world;
@@ -80,6 +81,27 @@ fn a_timeout_ends_what_is_late_and_leaves_the_rest_alone() {
     // Both dropped timers are gone: the next sleep alone decides how far the clock moves.
     world.run_client(async { sleep(Duration::from_millis(1)).await });
     assert_eq!(world.now().micros(), 11_000);
+}
+
+#[test]
+fn a_local_set_runs_what_is_not_send_and_what_that_spawns() {
+    let mut world = World::new();
+    let order = Arc::new(Mutex::new(vec![]));
+    let seen = order.clone();
+    world.block_on_client(async move {
+        let tasks = Rc::new(LocalSet::new());
+        let (set, note) = (tasks.clone(), Rc::new(move |what| seen.lock().unwrap().push(what)));
+        let late = note.clone();
+        tasks.spawn_local(async move {
+            let child = note.clone();
+            set.spawn_local(async move { child("child") });
+            sleep(Duration::from_millis(1)).await;
+            note("parent");
+        });
+        tasks.run_until(sleep(Duration::from_millis(2))).await;
+        tasks.spawn_local(async move { late("never run") });
+    });
+    assert_eq!(*order.lock().unwrap(), ["child", "parent"]);
 }
 
 #[test]

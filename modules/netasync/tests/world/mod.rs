@@ -26,8 +26,11 @@ impl Machine for Clock {
         Instant::from_micros(self.0.load(Ordering::Relaxed))
     }
 
-    fn sleep(&self, _deadline: Option<Instant>, _ready: &dyn Fn() -> bool) {
-        unreachable!("the world moves the clock, no runner sleeps");
+    /// Only [`World::block_on_client`] sleeps; nothing but a timer can end that.
+    fn sleep(&self, deadline: Option<Instant>, ready: &dyn Fn() -> bool) {
+        assert!(!ready(), "asleep with something to do");
+        let deadline = deadline.expect("deadlock: nothing is ready and no timer runs");
+        self.0.fetch_max(deadline.micros(), Ordering::Relaxed);
     }
 }
 
@@ -97,6 +100,11 @@ impl World {
             assert!(!rests || task.is_finished(), "deadlock: nothing is ready, no timer runs");
         }
         panic!("no end after {TURNS_MAX} turns");
+    }
+
+    /// Runs the client alone, which sleeps by itself.
+    pub(crate) fn block_on_client<F: Future>(&mut self, future: F) -> F::Output {
+        self.client.block_on(future)
     }
 
     /// Runs the server alone, for as long as the clock shows less than `end`.

@@ -1,0 +1,85 @@
+//! Tasks whose futures are not `Send`, as those of many generic `no_std` libraries are not.
+
+use alloc::vec::Vec;
+use core::{
+    cell::RefCell,
+    fmt,
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll},
+};
+
+use futures_util::{
+    future::{FutureExt, LocalBoxFuture},
+    stream::{FuturesUnordered, StreamExt},
+};
+
+/// A set of tasks that run inside the one that owns the set, in turns.
+///
+/// ```no_run
+/// # use netasync::{LocalSet, TcpListener, TcpStream};
+/// # async fn serve(_stream: TcpStream) {}
+/// # async fn server() -> axerrno::AxResult<()> {
+/// let listener = TcpListener::bind("0.0.0.0:80").await?;
+/// let tasks = LocalSet::new();
+/// tasks
+///     .run_until(async {
+///         loop {
+///             let (stream, _peer) = listener.accept().await?;
+///             tasks.spawn_local(serve(stream));
+///         }
+///     })
+///     .await
+/// # }
+/// ```
+#[derive(Default)]
+pub struct LocalSet {
+    spawned: RefCell<Vec<LocalBoxFuture<'static, ()>>>,
+}
+
+impl LocalSet {
+    /// An empty set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a task. It runs while [`run_until`](Self::run_until) is awaited.
+    pub fn spawn_local(&self, future: impl Future<Output = ()> + 'static) {
+        self.spawned.borrow_mut().push(future.boxed_local());
+    }
+
+    /// Runs the set's tasks until `future` ends; then drops those that have not ended.
+    pub async fn run_until<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let mut running = FuturesUnordered::new();
+        poll_fn(|cx| {
+            let output = future.as_mut().poll(cx);
+            if output.is_pending() {
+                self.turn(&mut running, cx);
+            }
+            output
+        })
+        .await
+    }
+
+    /// Polls every task that is ready, those included that tasks spawn meanwhile.
+    fn turn(
+        &self,
+        running: &mut FuturesUnordered<LocalBoxFuture<'static, ()>>,
+        cx: &mut Context<'_>,
+    ) {
+        loop {
+            running.extend(self.spawned.take());
+            let ended = running.poll_next_unpin(cx);
+            if !matches!(ended, Poll::Ready(Some(()))) && self.spawned.borrow().is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for LocalSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalSet").finish_non_exhaustive()
+    }
+}
