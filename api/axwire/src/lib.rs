@@ -47,7 +47,9 @@ pub use backend::println;
 /// Sockets.
 pub mod net {
     pub use netasync::{Shutdown, TcpListener, TcpSocket, TcpStream, ToSocketAddr, UdpSocket};
-    pub use netstack::{Ipv4Config, Stats};
+    pub use netstack::Stats;
+
+    use core::task::Poll;
 
     use netasync::Handle;
 
@@ -59,12 +61,21 @@ pub mod net {
         Handle::current().stack().stats()
     }
 
-    /// The IPv4 address and what belongs to it, once the interface has one.
+    /// Waits until the interface has an IPv4 address.
     ///
     /// # Panics
     /// Outside of a runtime.
-    pub fn ipv4() -> Option<Ipv4Config> {
-        Handle::current().stack().ipv4()
+    pub async fn has_address() {
+        let stack = Handle::current().stack().clone();
+        core::future::poll_fn(|cx| {
+            // Registered first, so that no change is missed in between.
+            stack.register_config(cx.waker());
+            match stack.ipv4() {
+                Some(_) => Poll::Ready(()),
+                None => Poll::Pending,
+            }
+        })
+        .await;
     }
 }
 
@@ -105,6 +116,12 @@ pub mod memory {
     pub fn free() -> usize {
         crate::backend::free_memory()
     }
+}
+
+/// What the application was started with: the kernel's command line in an image, the arguments on a
+/// host.
+pub fn command_line() -> String {
+    backend::command_line()
 }
 
 /// What an `async fn main` may return.

@@ -2,6 +2,8 @@
 
 extern crate std;
 
+use alloc::{string::String, vec::Vec};
+
 /// Writes a line to the console.
 pub use std::println;
 
@@ -12,4 +14,8 @@ pub(crate) fn run(_application: impl Future<Output = ()>) {
 
 pub(crate) fn free_memory() -> usize {
     usize::MAX
+}
+
+pub(crate) fn command_line() -> String {
+    std::env::args().skip(1).collect::<Vec<_>>().join(" ")
 }

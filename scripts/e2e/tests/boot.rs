@@ -1,0 +1,139 @@
+//! Booting: configuration, what can be missing, what it costs.
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use e2e::{Boot, curl, needs_tap, root, run};
+
+#[test]
+fn dhcp_is_used_when_nothing_is_said_and_after_a_wrong_value() {
+    let guest = Boot::new("httpd").append_only("").user_networking().start();
+    guest.wait_for("axwire: 10.0.2.15/24");
+    assert_eq!(curl(&[&guest.url("/bytes/2")]), [0, 1]);
+    drop(guest);
+
+    let wrong = "net.ip=10.0.2.300/24 net.gw=10.0.2.2";
+    let guest = Boot::new("httpd").append_only(wrong).user_networking().start();
+    let console = guest.wait_for("axwire: 10.0.2.15/24");
+    assert!(console.contains("axwire: net.ip=10.0.2.300/24: not an IPv4 address; using DHCP"));
+    assert_eq!(curl(&[&guest.url("/bytes/2")]), [0, 1]);
+}
+
+#[test]
+fn a_missing_or_foreign_network_card_is_named() {
+    for (card, message) in
+        [(vec![], "no network card"), (vec!["-device", "e1000,netdev=net0,romfile="], "8086:100e")]
+    {
+        let mut arguments =
+            vec!["-machine", "q35", "-cpu", "max", "-m", "128M", "-display", "none"];
+        arguments.extend(["-serial", "stdio", "-vga", "none", "-no-reboot", "-nic", "none"]);
+        arguments.extend(["-netdev", "user,id=net0"]);
+        arguments.extend(card);
+        let image = e2e::image("httpd");
+        let output = run(Command::new("timeout")
+            .args(["60", "qemu-system-x86_64", "-kernel"])
+            .arg(image)
+            .args(arguments));
+        let console = String::from_utf8_lossy(&output);
+        assert!(console.contains("axwire: ") && console.contains(message), "{console}");
+    }
+}
+
+#[test]
+fn little_and_much_memory_serve() {
+    for memory in ["32M", "1G"] {
+        let guest = Boot::new("httpd").variable("MEM", memory).serve();
+        let streams: Vec<_> =
+            (0..100).map(|_| TcpStream::connect(guest.addr(80)).unwrap()).collect();
+        assert_eq!(curl(&[&guest.url("/bytes/5000000")]).len(), 5_000_000, "{memory}");
+        drop(streams);
+    }
+}
+
+#[test]
+fn at_rest_the_guest_sleeps() {
+    let guest = Boot::new("httpd").serve();
+    assert_eq!(curl(&[&guest.url("/bytes/1")]), [0]);
+    thread::sleep(Duration::from_secs(2));
+    let before = guest.cpu_ticks();
+    thread::sleep(Duration::from_secs(10));
+    let used = guest.cpu_ticks() - before;
+    println!("at rest: {used} ticks of 10 ms in 10 s");
+    assert!(used < 50, "{used} ticks of 10 ms in 10 s are {} % of a processor", used / 10);
+}
+
+#[test]
+fn the_guests_clock_agrees_with_the_hosts() {
+    let guest = Boot::new("httpd").serve();
+    let (host, uptime) = (Instant::now(), guest.stat("uptime_ms"));
+    thread::sleep(Duration::from_secs(5));
+    let (host, uptime) = (host.elapsed().as_millis() as f64, guest.stat("uptime_ms") - uptime);
+    let ratio = uptime as f64 / host;
+    assert!((0.99..1.01).contains(&ratio), "{uptime} ms in the guest, {host} ms outside");
+}
+
+#[test]
+fn two_boots_have_other_sequence_numbers_and_ports() {
+    if needs_tap() {
+        return;
+    }
+    let server = TcpListener::bind("10.0.2.2:8000").unwrap();
+    let boot = || {
+        let dump = root().join("target/netdump.pcap");
+        let _ = fs::remove_file(&dump);
+        let get = "httpget.url=http://10.0.2.2:8000/x";
+        let guest = Boot::new("httpget").variable("NET_DUMP", "y").append(get).start();
+        let (stream, peer) = server.accept().unwrap();
+        drop((stream, guest));
+        let filter = "tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn";
+        let line = run(Command::new("tcpdump").args(["-nnSr"]).arg(&dump).arg(filter));
+        let line = String::from_utf8(line).unwrap();
+        let isn = line.split("seq ").nth(1).unwrap().split(',').next().unwrap().to_string();
+        (isn, peer.port())
+    };
+    let (first, second) = (boot(), boot());
+    assert_ne!(first.0, second.0, "initial sequence numbers");
+    assert_ne!(first.1, second.1, "ephemeral ports");
+}
+
+#[test]
+fn the_client_sleeps_five_seconds_when_told_to() {
+    if needs_tap() {
+        return;
+    }
+    let server = TcpListener::bind("10.0.2.2:8000").unwrap();
+    let get = "httpget.url=http://10.0.2.2:8000/x httpget.count=2 httpget.interval=5";
+    let mut guest = Boot::new("httpget").append(get).start();
+    let serve = || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = server.accept().unwrap();
+        let at = Instant::now();
+        assert_ne!(stream.read(&mut [0; 1024]).unwrap(), 0);
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+            .unwrap();
+        at
+    };
+    let (first, second) = (serve(), serve());
+    let waited = (second - first).as_secs_f64();
+    assert!((4.95..5.5).contains(&waited), "{waited} s between two requests");
+    let console = guest.wait_for_end();
+    assert_eq!(console.matches("httpget: 200, 5 bytes").count(), 2, "{console}");
+}
+
+#[test]
+fn packets_are_captured_and_the_log_talks() {
+    let guest = Boot::new("httpd").variable("NET_DUMP", "y").variable("LOG", "debug").serve();
+    assert_eq!(curl(&[&guest.url("/bytes/1")]), [0]);
+    let console = guest.wait_for("httpd: ");
+    assert!(console.contains("virtio"), "the debug log names the driver's doings:\n{console}");
+    drop(guest);
+    let dump = root().join("target/netdump.pcap");
+    let packets = run(Command::new("tcpdump").args(["-nnr"]).arg(dump).arg("tcp port 80"));
+    assert!(String::from_utf8(packets).unwrap().contains("HTTP: HTTP/1.1 200 OK"));
+}
