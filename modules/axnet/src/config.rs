@@ -1,0 +1,217 @@
+//! The network's configuration, from the kernel's command line.
+//!
+//! Words of the form `key=value`: `net.ip=10.0.2.15/24`, `net.gw=10.0.2.2`,
+//! `net.dns=10.0.2.3,1.1.1.1` and `log=info`. Without `net.ip`, or with `net.ip=dhcp`, DHCP is used.
+//! A value that is wrong is reported and DHCP is used instead. Other words belong to others.
+
+use alloc::{format, string::String, vec::Vec};
+use core::net::Ipv4Addr;
+
+use log::LevelFilter;
+use netstack::{Addressing, Ipv4Config};
+
+/// What the command line says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the interface's address comes from.
+    pub addressing: Addressing,
+    /// What is logged; `None` leaves it as the image was built.
+    pub log: Option<LevelFilter>,
+    /// What was wrong, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// Reads a command line. Of a key given twice the last value counts.
+///
+/// ```
+/// use axnet::config::parse;
+/// use netstack::Addressing;
+///
+/// let settings = parse("net.ip=10.0.2.300/24");
+/// assert_eq!(settings.addressing, Addressing::Dhcp);
+/// assert!(settings.problems[0].starts_with("net.ip=10.0.2.300/24: "));
+/// ```
+pub fn parse(command_line: &str) -> Settings {
+    let mut words = Words::default();
+    let mut problems = Vec::new();
+    for word in command_line.split_ascii_whitespace() {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("net.ip", value) => words.ip = Some(value),
+            ("net.gw", value) => words.gateway = Some(value),
+            ("net.dns", value) => words.dns = Some(value),
+            ("log", value) => words.log = Some(value),
+            (key, _) if key.starts_with("net.") => {
+                problems.push(format!("{word}: there are net.ip, net.gw and net.dns"));
+            }
+            _ => {}
+        }
+    }
+    let log = words.log.and_then(|value| match value.parse() {
+        Ok(level) => Some(level),
+        Err(_) => {
+            let levels = "off, error, warn, info, debug and trace";
+            problems.push(format!("log={value}: the levels are {levels}"));
+            None
+        }
+    });
+    let addressing = words.addressing().unwrap_or_else(|problem| {
+        problems.push(format!("{problem}; using DHCP instead"));
+        Addressing::Dhcp
+    });
+    Settings { addressing, log, problems }
+}
+
+#[derive(Default)]
+struct Words<'a> {
+    ip: Option<&'a str>,
+    gateway: Option<&'a str>,
+    dns: Option<&'a str>,
+    log: Option<&'a str>,
+}
+
+impl Words<'_> {
+    fn addressing(&self) -> Result<Addressing, String> {
+        let ip = match self.ip {
+            None | Some("dhcp") => return self.dhcp(),
+            Some(ip) => ip,
+        };
+        let (address, prefix_len) =
+            parse_network(ip).map_err(|reason| format!("net.ip={ip}: {reason}"))?;
+        let gateway = self.gateway.map(|value| {
+            parse_gateway(value, address, prefix_len)
+                .map_err(|reason| format!("net.gw={value}: {reason}"))
+        });
+        let dns = self.dns.map(|value| {
+            parse_list(value).ok_or_else(|| {
+                format!("net.dns={value}: not a list of IPv4 addresses such as 10.0.2.3,1.1.1.1")
+            })
+        });
+        Ok(Addressing::Static(Ipv4Config {
+            address,
+            prefix_len,
+            gateway: gateway.transpose()?,
+            dns: dns.transpose()?.unwrap_or_default(),
+        }))
+    }
+
+    /// DHCP brings its own router and name servers.
+    fn dhcp(&self) -> Result<Addressing, String> {
+        let alone = [("net.gw", self.gateway), ("net.dns", self.dns)];
+        match alone.iter().find_map(|(key, value)| value.map(|value| (key, value))) {
+            Some((key, value)) => Err(format!("{key}={value}: it goes with net.ip")),
+            None => Ok(Addressing::Dhcp),
+        }
+    }
+}
+
+fn parse_network(text: &str) -> Result<(Ipv4Addr, u8), &'static str> {
+    let (address, prefix_len) =
+        text.split_once('/').ok_or("an address and a prefix length, such as 10.0.2.15/24")?;
+    let address: Ipv4Addr = address.parse().map_err(|_| "not an IPv4 address")?;
+    let prefix_len = match prefix_len.parse() {
+        Ok(len @ 1..=32) => len,
+        _ => return Err("the prefix length is a number from 1 to 32"),
+    };
+    if address.is_unspecified() || address.is_broadcast() || address.is_multicast() {
+        return Err("not the address of one host");
+    }
+    // RFC 3021: a network of two has neither a network address nor a broadcast address.
+    let host = address.to_bits() & !mask(prefix_len);
+    if prefix_len < 31 && (host == 0 || host == !mask(prefix_len)) {
+        return Err("the network's own address or its broadcast address");
+    }
+    Ok((address, prefix_len))
+}
+
+fn parse_gateway(text: &str, address: Ipv4Addr, prefix_len: u8) -> Result<Ipv4Addr, &'static str> {
+    let gateway: Ipv4Addr = text.parse().map_err(|_| "not an IPv4 address")?;
+    if (gateway.to_bits() ^ address.to_bits()) & mask(prefix_len) != 0 {
+        return Err("not in the network of net.ip");
+    }
+    if gateway == address {
+        return Err("our own address");
+    }
+    Ok(gateway)
+}
+
+fn parse_list(text: &str) -> Option<Vec<Ipv4Addr>> {
+    text.split(',').map(|item| item.parse().ok()).collect()
+}
+
+/// The network mask of a prefix length from 1 to 32.
+fn mask(prefix_len: u8) -> u32 {
+    u32::MAX << (32 - prefix_len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(command_line: &str) -> String {
+        let settings = parse(command_line);
+        assert_eq!(settings.addressing, Addressing::Dhcp, "{command_line}");
+        assert_eq!(settings.problems.len(), 1, "{:?}", settings.problems);
+        settings.problems.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn a_full_line_is_taken_as_it_says() {
+        let line = "quiet net.ip=10.0.2.15/24 net.gw=10.0.2.2 net.dns=10.0.2.3,1.1.1.1 log=info";
+        let settings = parse(line);
+        let config = Ipv4Config {
+            address: Ipv4Addr::new(10, 0, 2, 15),
+            prefix_len: 24,
+            gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
+            dns: [Ipv4Addr::new(10, 0, 2, 3), Ipv4Addr::new(1, 1, 1, 1)].into(),
+        };
+        assert_eq!(settings.addressing, Addressing::Static(config));
+        assert_eq!((settings.log, settings.problems), (Some(LevelFilter::Info), Vec::new()));
+    }
+
+    #[test]
+    fn nothing_said_means_dhcp() {
+        for line in ["", "  ", "net.ip=dhcp", "root=/dev/vda netless"] {
+            let settings = parse(line);
+            assert_eq!(settings.addressing, Addressing::Dhcp);
+            assert_eq!((settings.log, settings.problems), (None, Vec::new()));
+        }
+    }
+
+    #[test]
+    fn every_wrong_value_is_named_with_its_reason() {
+        for (line, named) in [
+            ("net.ip=", "net.ip=: "),
+            ("net.ip", "net.ip=: "),
+            ("net.ip=10.0.2.15", "net.ip=10.0.2.15: an address and a prefix length"),
+            ("net.ip=10.0.2/24", "net.ip=10.0.2/24: not an IPv4 address"),
+            ("net.ip=10.0.2.15/0", "net.ip=10.0.2.15/0: the prefix length"),
+            ("net.ip=10.0.2.15/33", "net.ip=10.0.2.15/33: the prefix length"),
+            ("net.ip=10.0.2.15/-1", "net.ip=10.0.2.15/-1: the prefix length"),
+            ("net.ip=0.0.0.0/8", "net.ip=0.0.0.0/8: not the address of one host"),
+            ("net.ip=224.0.0.1/4", "net.ip=224.0.0.1/4: not the address of one host"),
+            ("net.ip=10.0.2.0/24", "net.ip=10.0.2.0/24: the network's own"),
+            ("net.ip=10.0.2.255/24", "net.ip=10.0.2.255/24: the network's own"),
+            ("net.ip=10.0.2.15/24 net.gw=10.0.3.1", "net.gw=10.0.3.1: not in the network"),
+            ("net.ip=10.0.2.15/24 net.gw=10.0.2.15", "net.gw=10.0.2.15: our own"),
+            ("net.ip=10.0.2.15/24 net.gw=gw", "net.gw=gw: not an IPv4 address"),
+            ("net.ip=10.0.2.15/24 net.dns=1.1.1.1,", "net.dns=1.1.1.1,: not a list"),
+            ("net.gw=10.0.2.2", "net.gw=10.0.2.2: it goes with net.ip"),
+            ("net.ip=dhcp net.dns=1.1.1.1", "net.dns=1.1.1.1: it goes with net.ip"),
+            ("net.mtu=9000", "net.mtu=9000: there are"),
+            ("log=loud", "log=loud: the levels are"),
+        ] {
+            let problem = problem(line);
+            assert!(problem.starts_with(named), "{line}: {problem}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_two_values_counts() {
+        let settings = parse("net.ip=10.0.0.1/8 net.ip=10.0.0.2/31 log=off log=TRACE");
+        let Addressing::Static(config) = settings.addressing else {
+            panic!("not static");
+        };
+        assert_eq!((config.address, config.prefix_len), (Ipv4Addr::new(10, 0, 0, 2), 31));
+        assert_eq!(settings.log, Some(LevelFilter::Trace));
+    }
+}

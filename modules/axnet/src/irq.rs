@@ -1,0 +1,23 @@
+//! The network card's interrupt: a flag, and the end of a halt.
+//!
+//! The handler does no work. Whoever sleeps in [`idle`](crate::idle) wakes up, takes the flag and
+//! polls the card.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+static PENDING: AtomicBool = AtomicBool::new(false);
+
+/// Installs the handler on an interrupt vector. False if the vector is taken.
+pub(crate) fn register(vector: u8) -> bool {
+    axhal::irq::register(vector.into(), || PENDING.store(true, Ordering::Release))
+}
+
+/// Whether the card has interrupted since [`take_interrupt`].
+pub fn pending() -> bool {
+    PENDING.load(Ordering::Acquire)
+}
+
+/// Like [`pending`], and clears the flag. Take it before polling the card, not after.
+pub fn take_interrupt() -> bool {
+    PENDING.swap(false, Ordering::AcqRel)
+}

@@ -1,0 +1,195 @@
+//! The PCI transport with an MSI-X interrupt for received frames, and doorbells that cost one
+//! access.
+//!
+//! Interrupts by message need no acknowledgement, so that a handler need not reach the device.
+//! Frames sent and changes of configuration do not interrupt.
+//!
+//! Specification: Virtio 1.2, 4.1; PCI Local Bus 3.0, 6.8.2 (MSI-X).
+
+mod capability;
+mod error;
+
+use core::cell::RefCell;
+use core::ptr::NonNull;
+
+use virtio_drivers::transport::pci::PciTransport;
+use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
+use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
+use virtio_drivers::{Hal, PhysAddr, Result};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use capability::{Function, Notify, Region};
+pub use error::{MsixError, Structure};
+
+/// Queues with a doorbell of their own: one per direction.
+const QUEUES: usize = 2;
+
+/// No interrupt (4.1.4.3).
+const NO_VECTOR: u16 = 0xffff;
+/// The only entry of the MSI-X table in use.
+const VECTOR: u16 = 0;
+
+/// Offsets in `struct virtio_pci_common_cfg` (4.1.4.3).
+const COMMON_CONFIG_VECTOR: usize = 16;
+const COMMON_QUEUE_SELECT: usize = 22;
+const COMMON_QUEUE_VECTOR: usize = 26;
+const COMMON_QUEUE_NOTIFY_OFF: usize = 30;
+
+/// What the device writes to interrupt a CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MsiMessage {
+    /// Where to, a multiple of 4.
+    pub address: u64,
+    /// What.
+    pub data: u32,
+}
+
+/// A virtio PCI device that interrupts by MSI-X when a frame is received.
+#[derive(Debug)]
+pub struct MsixTransport {
+    inner: PciTransport,
+    /// The registers that `inner` does not give access to.
+    common: Region,
+    notify: Notify,
+    doorbells: [Option<NonNull<u16>>; QUEUES],
+}
+
+// SAFETY: the pointers are to registers, which any thread may access, and only `&mut self` is used
+// to do so.
+unsafe impl Send for MsixTransport {}
+
+impl MsixTransport {
+    /// Finds the registers of a device, whose BARs are assigned and decoded, and routes its
+    /// interrupts to `message`.
+    ///
+    /// It takes the configuration access itself, because a `PciRoot` does not let it through to
+    /// the MSI-X capability.
+    ///
+    /// # Errors
+    /// See [`MsixError`], which names what is missing.
+    pub fn new<H: Hal, C: ConfigurationAccess>(
+        access: &mut C,
+        function: DeviceFunction,
+        message: MsiMessage,
+    ) -> core::result::Result<Self, MsixError> {
+        let access = RefCell::new(access);
+        let mut config = Function::new(&access, function);
+        let common = config.common_config::<H>()?;
+        let notify = config.notify::<H>()?;
+        let msix = config.msix::<H>()?;
+        let inner = config.transport::<H>()?;
+        msix.enable(&mut config, message);
+        let mut transport = Self { inner, common, notify, doorbells: [None; QUEUES] };
+        transport.common.write_u16(COMMON_CONFIG_VECTOR, NO_VECTOR);
+        Ok(transport)
+    }
+
+    /// Routes the interrupts of a queue that is not enabled yet (4.1.5.1.2) and finds its doorbell
+    /// (4.1.4.4). False, with a log entry, if the device does not comply.
+    fn connect(&mut self, queue: u16) -> bool {
+        let vector = if queue == crate::receive::QUEUE { VECTOR } else { NO_VECTOR };
+        self.common.write_u16(COMMON_QUEUE_SELECT, queue);
+        self.common.write_u16(COMMON_QUEUE_VECTOR, vector);
+        let routed = self.common.read_u16(COMMON_QUEUE_VECTOR);
+        if routed != vector {
+            log::error!("virtio-net: no MSI-X vector {vector:#x} for queue {queue}: {routed:#x}");
+            return false;
+        }
+        let notify_off = self.common.read_u16(COMMON_QUEUE_NOTIFY_OFF);
+        let Some(doorbell) = self.notify.doorbell(notify_off) else {
+            log::error!("virtio-net: doorbell {notify_off} of queue {queue} is out of range");
+            return false;
+        };
+        if let Some(entry) = self.doorbells.get_mut(usize::from(queue)) {
+            *entry = Some(doorbell);
+        }
+        true
+    }
+}
+
+impl Transport for MsixTransport {
+    /// One register access instead of the three that `PciTransport` needs to find the register.
+    fn notify(&mut self, queue: u16) {
+        match self.doorbells.get(usize::from(queue)) {
+            // SAFETY: `Notify::doorbell` gives an aligned address within the notification
+            // registers, which are mapped for good, and which accept a queue's index (4.1.5.2).
+            Some(Some(doorbell)) => unsafe { doorbell.write_volatile(queue) },
+            _ => self.inner.notify(queue),
+        }
+    }
+
+    /// A queue that cannot be connected stays disabled, which [`queue_used`](Self::queue_used)
+    /// shows.
+    fn queue_set(
+        &mut self,
+        queue: u16,
+        size: u32,
+        descriptors: PhysAddr,
+        driver_area: PhysAddr,
+        device_area: PhysAddr,
+    ) {
+        if self.connect(queue) {
+            self.inner.queue_set(queue, size, descriptors, driver_area, device_area);
+        }
+    }
+
+    fn queue_unset(&mut self, queue: u16) {
+        self.inner.queue_unset(queue);
+    }
+
+    fn queue_used(&mut self, queue: u16) -> bool {
+        self.inner.queue_used(queue)
+    }
+
+    fn device_type(&self) -> DeviceType {
+        self.inner.device_type()
+    }
+
+    fn read_device_features(&mut self) -> u64 {
+        self.inner.read_device_features()
+    }
+
+    fn write_driver_features(&mut self, driver_features: u64) {
+        self.inner.write_driver_features(driver_features);
+    }
+
+    fn max_queue_size(&mut self, queue: u16) -> u32 {
+        self.inner.max_queue_size(queue)
+    }
+
+    fn get_status(&self) -> DeviceStatus {
+        self.inner.get_status()
+    }
+
+    fn set_status(&mut self, status: DeviceStatus) {
+        self.inner.set_status(status);
+    }
+
+    fn set_guest_page_size(&mut self, guest_page_size: u32) {
+        self.inner.set_guest_page_size(guest_page_size);
+    }
+
+    fn requires_legacy_layout(&self) -> bool {
+        self.inner.requires_legacy_layout()
+    }
+
+    fn ack_interrupt(&mut self) -> InterruptStatus {
+        self.inner.ack_interrupt()
+    }
+
+    fn read_config_generation(&self) -> u32 {
+        self.inner.read_config_generation()
+    }
+
+    fn read_config_space<V: FromBytes + IntoBytes>(&self, offset: usize) -> Result<V> {
+        self.inner.read_config_space(offset)
+    }
+
+    fn write_config_space<V: IntoBytes + Immutable>(
+        &mut self,
+        offset: usize,
+        value: V,
+    ) -> Result<()> {
+        self.inner.write_config_space(offset, value)
+    }
+}

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Explains the Makefile's targets and variables.
+set -euo pipefail
+cat <<'TEXT'
+make [run]   build the application A and boot it under QEMU (leave with Ctrl-A X)
+make image   build it; the last line printed is the image's path
+make setup   install what building and testing need
+make test    run every check and test
+make clean   remove everything that was built
+
+A=apps/httpd    the application, a folder in apps/
+ARCH=x86_64     the architecture (x86_64)
+MEM=128M        the guest's memory
+SMP=1           the guest's number of CPUs
+LOG=warn        off, error, warn, info, debug or trace
+NET_DEV=user    user (QEMU's own network, ports forwarded to 127.0.0.1) or tap
+TAP=tap0        the host's tap device, for NET_DEV=tap
+NET_DUMP=n      y: capture the guest's packets in target/netdump.pcap
+ACCEL=n         y: use KVM
+APPEND=         more of the kernel command line, as in
+                APPEND="net.ip=10.0.2.15/24 net.gw=10.0.2.2 net.dns=10.0.2.3"
+
+From the environment, scripts/qemu.sh also takes HOSTFWD="tcp:8080:80 ..." (ports to forward) and
+QEMU_ARGS (more options for QEMU).
+TEXT

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# qemu.sh IMAGE: boots an image in the foreground. The Makefile's variables come from the
+# environment; see scripts/help.sh.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+image=$1
+app=${image##*/}
+app=${app%-*}
+mem=${MEM:-128M} smp=${SMP:-1} log=${LOG:-warn} net=${NET_DEV:-user} tap=${TAP:-tap0}
+
+# PROTOCOL:HOST_PORT:GUEST_PORT of what user networking forwards from 127.0.0.1.
+case $app in
+httpd) ports="tcp:8080:80" ;;
+echo) ports="tcp:5507:7 udp:5507:7 tcp:5509:9 udp:5509:9 tcp:5519:19 udp:5519:19" ;;
+*) ports="" ;;
+esac
+ports=${HOSTFWD-$ports}
+
+netdev="user,id=net0,net=10.0.2.0/24"
+if [[ $net == tap ]]; then
+    netdev="tap,id=net0,ifname=$tap,script=no,downscript=no"
+    echo "The guest is on $tap. It asks for an address by DHCP unless APPEND has net.ip=."
+    # Unlike /sys/class/net, this follows the network namespace.
+    if ! grep -q "^ *$tap:" /proc/net/dev; then
+        echo "error: TAP=$tap: no such device; try: ip tuntap add $tap mode tap" >&2
+        exit 1
+    fi
+else
+    for port in $ports; do
+        IFS=: read -r protocol host guest <<<"$port"
+        netdev+=",hostfwd=$protocol:127.0.0.1:$host-:$guest"
+        echo "Port $guest/$protocol of the guest is 127.0.0.1:$host"
+    done
+    if [[ $app == httpd && $ports =~ ^tcp:([0-9]+):80 ]]; then
+        echo "Try: curl http://127.0.0.1:${BASH_REMATCH[1]}/"
+    fi
+fi
+
+accel=(-accel "tcg,thread=multi")
+if [[ ${ACCEL:-n} == y ]]; then
+    if [[ ! -w /dev/kvm ]]; then
+        echo "error: ACCEL=y: /dev/kvm is missing or not writable; use ACCEL=n" >&2
+        exit 1
+    fi
+    accel=(-accel kvm)
+fi
+
+dump=()
+if [[ ${NET_DUMP:-n} == y ]]; then
+    dump=(-object "filter-dump,id=dump0,netdev=net0,file=target/netdump.pcap")
+    echo "Packets are captured in target/netdump.pcap"
+fi
+
+# Not -nographic: under it the firmware clears the terminal first, and boots more slowly.
+# QEMU_ARGS is split into words on purpose.
+# shellcheck disable=SC2086
+exec qemu-system-x86_64 -machine q35 -cpu max "${accel[@]}" -m "$mem" -smp "$smp" \
+    -kernel "$image" -append "log=$log ${APPEND:-}" \
+    -display none -serial mon:stdio -vga none -no-reboot \
+    -netdev "$netdev" -device virtio-net-pci,netdev=net0,romfile= \
+    -device virtio-rng-pci "${dump[@]}" ${QEMU_ARGS:-}

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Runs every check and test, goes on after a failure, and ends with one line: N passed, N failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+failed=()
+
+# stage TITLE CMD...: runs a command under a heading and notes whether it failed.
+stage() {
+    local title=$1
+    shift
+    printf '\n==== %s ====\n' "$title"
+    if ! "$@" 2>&1 | tee -a "$output"; then
+        failed+=("$title")
+    fi
+}
+
+# Runs a cargo command for the target.
+on_target() (
+    export arch=x86_64 smp=1 log=warn
+    # shellcheck source=scripts/env.sh
+    source scripts/env.sh
+    export CARGO_BUILD_TARGET=$AX_TARGET
+    "$@"
+)
+
+target_packages=(-p axnet -p qemu-x86_64)
+for app in apps/*/; do
+    target_packages+=(-p "$(basename "$app")")
+done
+
+clippy_target() {
+    on_target cargo clippy "${target_packages[@]}" -- -D warnings
+}
+
+docs() {
+    export RUSTDOCFLAGS="-D warnings"
+    cargo doc --workspace --no-deps &&
+        on_target cargo doc --no-deps -p axnet -p qemu-x86_64
+}
+
+# Everything that needs the internet happens before the namespace cuts it off.
+end_to_end() {
+    cargo fetch &&
+        cargo test -p e2e --no-run &&
+        scripts/netns.sh cargo test -p e2e
+}
+
+stage "Format" cargo fmt --all --check
+stage "Tidy" cargo run --quiet -p tidy
+stage "Clippy, host" cargo clippy --workspace --all-targets -- -D warnings
+stage "Clippy, target" clippy_target
+stage "Unit tests" cargo test --workspace --exclude e2e --no-fail-fast
+stage "Documentation" docs
+stage "End-to-end tests" end_to_end
+
+echo
+if ((${#failed[@]} > 0)); then
+    printf 'FAILED: %s\n' "${failed[@]}"
+fi
+awk '/^test result:/ { passed += $4; failed += $6 }
+     END { printf "%d passed, %d failed\n", passed, failed }' "$output"
+((${#failed[@]} == 0))
