@@ -9,7 +9,7 @@ use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 /// The kernel's memory as virtio drivers use it. Nothing is copied: all memory is mapped linearly,
 /// so that any buffer can be lent to a device.
 #[derive(Debug)]
-pub struct ArceOsHal;
+pub(crate) struct ArceOsHal;
 
 // SAFETY: `dma_alloc` gives zeroed, page-aligned pages of the global allocator, which nobody else
 // has until `dma_dealloc`; `mmio_phys_to_virt` gives an address mapped for good.

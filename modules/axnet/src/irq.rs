@@ -13,11 +13,11 @@ pub(crate) fn register(vector: u8) -> bool {
 }
 
 /// Whether the card has interrupted since [`take_interrupt`].
-pub fn pending() -> bool {
+pub(crate) fn pending() -> bool {
     PENDING.load(Ordering::Acquire)
 }
 
 /// Like [`pending`], and clears the flag. Take it before polling the card, not after.
-pub fn take_interrupt() -> bool {
+pub(crate) fn take_interrupt() -> bool {
     PENDING.swap(false, Ordering::AcqRel)
 }

@@ -10,7 +10,7 @@ use crate::dma::ArceOsHal;
 use crate::irq;
 
 /// The network card as the stack drives it.
-pub type Nic = VirtioNet<ArceOsHal, MsixTransport>;
+pub(crate) type Nic = VirtioNet<ArceOsHal, MsixTransport>;
 
 /// Where local APICs take messages (Intel SDM vol. 3, 11.11.1); the destination is in bits 12 up.
 const MSI_ADDRESS: u64 = 0xfee0_0000;
@@ -18,7 +18,7 @@ const MSI_DESTINATION_SHIFT: u32 = 12;
 
 /// Why the network card cannot be used.
 #[derive(Debug)]
-pub enum NicError {
+pub(crate) enum NicError {
     /// It was not found, or is of the wrong kind.
     Discovery(pci::NicError),
     /// Its interrupt vector is taken: it was opened before.
@@ -45,7 +45,7 @@ impl core::error::Error for NicError {}
 ///
 /// # Errors
 /// See [`NicError`]; its text says how to start QEMU with a card that works.
-pub fn open() -> Result<Nic, NicError> {
+pub(crate) fn open() -> Result<Nic, NicError> {
     let message = MsiMessage {
         address: MSI_ADDRESS | u64::from(cpu::apic_id()) << MSI_DESTINATION_SHIFT,
         data: NIC_VECTOR.into(),

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpStream, UdpSocket},
+    net::{Shutdown, SocketAddrV6, TcpStream, UdpSocket},
     process::Command,
     thread,
     time::Duration,
@@ -115,8 +115,9 @@ fn the_guest_answers_pings_and_ipv6() {
 }
 
 /// The guest's link-local address by its scope's number, which std's parser wants.
-fn link_local() -> std::net::SocketAddrV6 {
-    let index = std::fs::read_to_string("/sys/class/net/tap0/ifindex").expect("tap0 exists");
+fn link_local() -> SocketAddrV6 {
+    let link = run(Command::new("ip").args(["-o", "link", "show", "dev", "tap0"]));
+    let index = String::from_utf8_lossy(&link).split(':').next().map(str::parse);
     let ip = "fe80::5054:ff:fe12:3456".parse().expect("an address");
-    std::net::SocketAddrV6::new(ip, 7, 0, index.trim().parse().expect("a number"))
+    SocketAddrV6::new(ip, 7, 0, index.expect("a line").expect("it begins with a number"))
 }
