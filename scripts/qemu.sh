@@ -29,6 +29,11 @@ if [[ $net == tap ]]; then
 else
     for port in $ports; do
         IFS=: read -r protocol host guest <<<"$port"
+        if [[ $protocol == tcp ]] && (: <"/dev/tcp/127.0.0.1/$host") 2>/dev/null; then
+            echo "error: port $host of this machine is in use; stop what uses it, or choose" \
+                "another with HOSTFWD=$protocol:PORT:$guest" >&2
+            exit 1
+        fi
         netdev+=",hostfwd=$protocol:127.0.0.1:$host-:$guest"
         echo "Port $guest/$protocol of the guest is 127.0.0.1:$host"
     done

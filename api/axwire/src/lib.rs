@@ -41,6 +41,11 @@ mod backend;
 use alloc::string::{String, ToString};
 use core::fmt::Display;
 
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 pub use axwire_macros::main;
 pub use backend::println;
 

@@ -11,7 +11,7 @@ use alloc::{
     vec,
     vec::Vec,
 };
-use core::{task::Waker, time::Duration};
+use core::{net::Ipv4Addr, task::Waker, time::Duration};
 
 use hashbrown::HashMap;
 use netdev::{Device, Receiver, Transmitter};
@@ -21,6 +21,7 @@ use slab::Slab;
 use smoltcp::{
     iface::{Config as InterfaceConfig, Interface, SocketSet},
     phy::DeviceCapabilities,
+    socket::tcp::State,
     wire::{EthernetAddress, HardwareAddress},
 };
 
@@ -33,6 +34,7 @@ use crate::{
     phy::{self, Activity, Phy},
     stack::{Config, Next},
     stats::Stats,
+    tcp::ACK_DELAY,
     time::{Clock, Instant},
     time_wait::TimeWait,
 };
@@ -44,6 +46,10 @@ const FRAMES_PER_TURN: usize = 48;
 /// How soon a flow is asked again that says it must send at once and sends nothing. It should not
 /// happen; if it does, it costs a hundred calls per second rather than a processor.
 const STUCK_RETRY: Duration = Duration::from_millis(10);
+
+/// How soon a flow may ask for its neighbour again (RFC 1122 section 2.3.2.1). smoltcp sends one such
+/// question in 200 ms, whoever it is for: a flow that always got it would keep the others from asking.
+const NEIGHBOUR_RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Engine {
     pub(crate) iface: Interface,
@@ -65,10 +71,12 @@ pub(crate) struct Engine {
     dirty: VecDeque<FlowId>,
     deadlines: BTreeSet<(Instant, FlowId)>,
     /// Flows that wait until some neighbour answers.
-    awaiting_neighbour: Vec<FlowId>,
+    pub(crate) awaiting_neighbour: BTreeSet<FlowId>,
 
     pub(crate) ipv4: Option<Ipv4Config>,
     pub(crate) dhcp: Option<FlowId>,
+    /// Whom the lease came from.
+    pub(crate) dhcp_server: Option<Ipv4Addr>,
     pub(crate) config_waiters: WakerSet,
 
     pub(crate) budget: Budget,
@@ -105,9 +113,10 @@ impl Engine {
             no_sockets: SocketSet::new(vec![]),
             dirty: VecDeque::new(),
             deadlines: BTreeSet::new(),
-            awaiting_neighbour: Vec::new(),
+            awaiting_neighbour: BTreeSet::new(),
             ipv4: None,
             dhcp: None,
+            dhcp_server: None,
             config_waiters: WakerSet::default(),
             budget: Budget::new(config.memory_limit),
             stats: Stats::default(),
@@ -156,7 +165,7 @@ impl Engine {
     ) -> bool {
         for _ in 0..budget {
             // A frame may need an answer: without room for it the frame waits in the device.
-            if !tx.is_ready() {
+            if !self.send_fragments(tx) || !tx.is_ready() {
                 return true;
             }
             if rx.receive(|frame| self.frame(frame, tx)).is_none() {
@@ -182,11 +191,14 @@ impl Engine {
     }
 
     fn retry_awaiting_neighbour(&mut self) {
-        for id in core::mem::take(&mut self.awaiting_neighbour) {
-            if let Some(flow) = self.flows.get_mut(id) {
-                flow.awaits_neighbour = false;
+        // They stay until they have sent something: it may have been another neighbour's answer.
+        for &id in &self.awaiting_neighbour {
+            if let Some(flow) = self.flows.get_mut(id)
+                && !flow.dirty
+            {
+                flow.dirty = true;
+                self.dirty.push_back(id);
             }
-            self.mark_dirty(id);
         }
     }
 
@@ -237,27 +249,39 @@ impl Engine {
             if turn.frames >= FRAMES_PER_TURN {
                 self.mark_dirty(id);
             }
-            self.settle(id, turn.frames > 0);
+            self.settle(id, &turn);
         }
         !self.dirty.is_empty()
     }
 
     /// Lets one flow send what it may.
     fn send(&mut self, id: FlowId, tx: &mut impl Transmitter) -> Turn {
-        let flow = &mut self.flows[id];
-        let now = flow.clock.instant(self.now);
         let mut turn = Turn::default();
         while turn.frames < FRAMES_PER_TURN {
+            if !self.send_fragments(tx) {
+                turn.blocked = true;
+                break;
+            }
+            let flow = &mut self.flows[id];
+            if flow.is_retired() {
+                break;
+            }
+            let now = flow.clock.instant(self.now);
             let mut phy = Phy::transmit_only(&self.capabilities, tx);
             self.iface.poll_egress(now, &mut phy, &mut flow.set);
             let activity = phy.activity;
-            self.stats.frames_sent += activity.frames;
-            self.stats.bytes_sent += activity.bytes;
-            if activity.awaits_neighbour() && !flow.awaits_neighbour {
-                flow.awaits_neighbour = true;
-                self.awaiting_neighbour.push(id);
+            self.count_sent(&activity);
+            if activity.payloads > 0 {
+                self.awaiting_neighbour.remove(&id);
+            }
+            if activity.awaits_neighbour() {
+                self.awaiting_neighbour.insert(id);
+                if Some(id) == self.dhcp && activity.frames == 0 {
+                    self.ask_for_dhcp_server(tx);
+                }
             }
             turn.blocked = activity.blocked;
+            turn.searched |= activity.frames > activity.payloads;
             if activity.payloads == 0 {
                 break;
             }
@@ -266,15 +290,32 @@ impl Engine {
         turn
     }
 
+    /// Sends what is left of a datagram that is being fragmented: smoltcp has room for one, and
+    /// would begin the next over it. Returns whether all of it is out.
+    fn send_fragments(&mut self, tx: &mut impl Transmitter) -> bool {
+        let now = Clock::Tcp.instant(self.now);
+        // Without sockets, fragments are the only thing that an interface can be due for.
+        while self.iface.poll_at(now, &self.no_sockets).is_some() {
+            let mut phy = Phy::transmit_only(&self.capabilities, tx);
+            self.iface.poll_egress(now, &mut phy, &mut self.no_sockets);
+            let activity = phy.activity;
+            self.count_sent(&activity);
+            if activity.blocked {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Brings everything that hangs on a flow up to date after it changed.
-    fn settle(&mut self, id: FlowId, sent: bool) {
+    fn settle(&mut self, id: FlowId, turn: &Turn) {
         let alive = match self.flows[id].kind {
             Kind::Tcp(_) => self.settle_tcp(id),
             Kind::Udp(_) => self.settle_udp(id),
             Kind::Dhcp => self.settle_dhcp(id),
         };
         match alive {
-            true => self.schedule(id, sent),
+            true => self.schedule(id, turn),
             false => self.remove(id),
         }
     }
@@ -283,19 +324,31 @@ impl Engine {
     ///
     /// A deadline that moves further away, as a retransmission's does with every acknowledgement,
     /// leaves the queue alone: the flow is looked at early once and scheduled again.
-    fn schedule(&mut self, id: FlowId, sent: bool) {
+    fn schedule(&mut self, id: FlowId, turn: &Turn) {
         let flow = &mut self.flows[id];
-        if flow.dirty {
+        if flow.dirty || flow.is_retired() {
             return;
         }
-        let due = self.iface.poll_at(flow.clock.instant(self.now), &flow.set);
-        let due = due.map(|due| flow.clock.deadline(due));
-        let give_up = flow.tcp().and_then(|(tcp, _)| tcp.give_up);
+        let state = flow.tcp().map(|(_, socket)| socket.state());
+        let due = match state {
+            // A reset that finds no neighbour is not worth a second search: an answer sends it.
+            Some(State::Closed) if self.awaiting_neighbour.contains(&id) => None,
+            _ => self.iface.poll_at(flow.clock.instant(self.now), &flow.set),
+        };
+        let mut due = due.map(|due| flow.clock.deadline(due));
+        if turn.searched {
+            due = due.map(|due| due.max(self.now + NEIGHBOUR_RETRY));
+        }
+        if state == Some(State::TimeWait) && due.is_some_and(|due| due > self.now + ACK_DELAY) {
+            // No acknowledgement is owed any more: all that runs is smoltcp's TIME-WAIT.
+            return self.retire(id);
+        }
+        let give_up = flow.tcp().and_then(|(tcp, _)| tcp.deadline());
         let Some(mut due) = [due, give_up].into_iter().flatten().min() else {
             return;
         };
         if due <= self.now {
-            if sent {
+            if turn.frames > 0 {
                 return self.mark_dirty(id);
             }
             due = self.now + STUCK_RETRY;
@@ -328,13 +381,14 @@ impl Engine {
     }
 
     /// Forgets a flow and gives back what it held.
-    fn remove(&mut self, id: FlowId) {
+    pub(crate) fn remove(&mut self, id: FlowId) {
         let mut flow = self.flows.remove(id);
         if let Some(scheduled) = flow.scheduled {
             self.deadlines.remove(&(scheduled, id));
         }
         flow.readers.drain_into(&mut self.woken);
         flow.writers.drain_into(&mut self.woken);
+        self.awaiting_neighbour.remove(&id);
         self.budget.release(flow.memory);
         match &flow.kind {
             Kind::Tcp(tcp) if self.tuples.get(&tcp.tuple) == Some(&id) => {
@@ -350,6 +404,8 @@ impl Engine {
 /// What a flow did in one turn.
 #[derive(Default)]
 struct Turn {
+    /// Frames sent, except searches for a neighbour.
     frames: usize,
+    searched: bool,
     blocked: bool,
 }

@@ -36,8 +36,6 @@ pub(crate) struct Flow {
     pub(crate) writers: WakerSet,
     /// It is on the dirty list.
     pub(crate) dirty: bool,
-    /// It is on the list of those that wait for a neighbour.
-    pub(crate) awaits_neighbour: bool,
     /// The deadline under which it stands in the timer queue; never later than the true one.
     pub(crate) scheduled: Option<Instant>,
     /// What it takes of the memory budget, in bytes.
@@ -61,7 +59,6 @@ impl Flow {
             readers: WakerSet::default(),
             writers: WakerSet::default(),
             dirty: false,
-            awaits_neighbour: false,
             scheduled: None,
             memory,
         }
@@ -73,6 +70,11 @@ impl Flow {
             Kind::Tcp(flow) => Some((flow, self.set.get_mut(self.handle))),
             _ => None,
         }
+    }
+
+    /// Whether smoltcp's socket is only read from.
+    pub(crate) fn is_retired(&self) -> bool {
+        matches!(&self.kind, Kind::Tcp(flow) if flow.is_retired)
     }
 
     /// The flow's UDP half, if it is one.

@@ -3,16 +3,17 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use netdev::MacAddress;
+use netdev::{MacAddress, Transmitter};
 use rand_core::RngCore;
 use smoltcp::{
     socket::dhcpv4::{Event, Socket as DhcpSocket},
-    wire::{IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr},
+    wire::{HardwareAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr},
 };
 
 use crate::{
     engine::Engine,
     flow::{Flow, FlowId, Kind},
+    reply,
     time::Clock,
 };
 
@@ -95,12 +96,15 @@ impl Engine {
         let config = match socket.poll() {
             None => return true,
             Some(Event::Deconfigured) => None,
-            Some(Event::Configured(lease)) => Some(Ipv4Config {
-                address: lease.address.address(),
-                prefix_len: lease.address.prefix_len(),
-                gateway: lease.router,
-                dns: lease.dns_servers.iter().copied().collect(),
-            }),
+            Some(Event::Configured(lease)) => {
+                self.dhcp_server = Some(lease.server.address);
+                Some(Ipv4Config {
+                    address: lease.address.address(),
+                    prefix_len: lease.address.prefix_len(),
+                    gateway: lease.router,
+                    dns: lease.dns_servers.iter().copied().collect(),
+                })
+            }
         };
         match &config {
             Some(config) => log::info!("DHCP: leased {}/{}", config.address, config.prefix_len),
@@ -113,8 +117,35 @@ impl Engine {
         true
     }
 
+    /// Looks for the neighbour that a renewal of the lease goes to. smoltcp may refuse to: it limits
+    /// how often it asks by the last time it did, which the other flows' faster clock puts far into
+    /// the future of the DHCP client's.
+    pub(crate) fn ask_for_dhcp_server(&mut self, tx: &mut impl Transmitter) {
+        let HardwareAddress::Ethernet(mac) = self.iface.hardware_addr();
+        let (Some(config), Some(server)) = (&self.ipv4, self.dhcp_server) else {
+            return;
+        };
+        let is_on_link = Ipv4Cidr::new(config.address, config.prefix_len).contains_addr(&server);
+        let next_hop = if is_on_link { Some(server) } else { config.gateway };
+        if let Some(target) = next_hop {
+            let activity = reply::ask_for_neighbour(mac, config.address, target, tx);
+            self.count_sent(&activity);
+        }
+    }
+
     pub(crate) fn has_address(&self, ip: IpAddr) -> bool {
         self.iface.has_ip_addr(IpAddress::from(ip))
+    }
+
+    pub(crate) fn is_broadcast(&self, ip: IpAddr) -> bool {
+        let IpAddr::V4(ip) = ip else {
+            return false;
+        };
+        ip.is_broadcast()
+            || self.iface.ip_addrs().iter().any(|cidr| match cidr {
+                IpCidr::Ipv4(cidr) => cidr.broadcast() == Some(ip),
+                IpCidr::Ipv6(_) => false,
+            })
     }
 
     /// Our address for talking to `remote`, if there is a route to it.

@@ -88,7 +88,7 @@ impl Engine {
     pub(crate) fn syn(&mut self, segment: &Segment, frame: &[u8], tx: &mut impl Transmitter) {
         let Tuple { local, remote } = segment.tuple;
         let listener = match self.listener_for(local) {
-            Some(id) if self.has_address(local.ip()) && remote.port() != 0 => id,
+            Some(id) if remote.port() != 0 => id,
             _ => return self.feed_none(frame, tx),
         };
         if self.listeners[listener].is_full() {
@@ -112,7 +112,7 @@ impl Engine {
     fn evict_half_open(&mut self, listener: ListenerId) {
         if let Some(oldest) = self.listeners[listener].half_open.pop_front() {
             self.stats.evicted_half_open += 1;
-            self.disown(oldest);
+            self.remove(oldest);
         }
     }
 
@@ -137,24 +137,24 @@ impl Engine {
         listener: ListenerId,
         state: State,
     ) -> bool {
+        // Otherwise the SYN was not one (a wrong checksum), or the peer reset or never answered.
+        let is_alive = state == State::SynReceived;
+        if !is_alive {
+            self.listeners[listener].half_open.retain(|&other| other != id);
+        }
+        is_alive
+    }
+
+    /// The handshake is complete. At once, not when the flow is settled: the next segment may be for
+    /// the same listener, and must find its queue as full as it is.
+    pub(crate) fn queue_for_accept(&mut self, id: FlowId, listener: ListenerId) {
         let queues = &mut self.listeners[listener];
-        match state {
-            State::SynReceived => true,
-            // The SYN was not one (a wrong checksum), or the peer reset or never answered.
-            State::Listen | State::Closed => {
-                queues.half_open.retain(|&other| other != id);
-                false
-            }
-            _ => {
-                queues.half_open.retain(|&other| other != id);
-                queues.accept_queue.push_back(id);
-                queues.acceptors.drain_into(&mut self.woken);
-                self.stats.tcp_accepted += 1;
-                if let Some((flow, _)) = self.flows[id].tcp() {
-                    flow.phase = Phase::Queued(listener);
-                }
-                true
-            }
+        queues.half_open.retain(|&other| other != id);
+        queues.accept_queue.push_back(id);
+        queues.acceptors.drain_into(&mut self.woken);
+        self.stats.tcp_accepted += 1;
+        if let Some((flow, _)) = self.flows[id].tcp() {
+            flow.phase = Phase::Queued(listener);
         }
     }
 
@@ -182,9 +182,9 @@ impl Engine {
             ids.retain(|&other| other != id);
         }
         self.tcp_ports.retain(|_, ids| !ids.is_empty());
-        for flow in listener.half_open.into_iter().chain(listener.accept_queue) {
-            self.disown(flow);
-        }
+        // Handshakes end in silence: the peer may not exist, and hears if it does when it goes on.
+        listener.half_open.into_iter().for_each(|id| self.remove(id));
+        listener.accept_queue.into_iter().for_each(|id| self.disown(id));
     }
 
     /// Resets a connection that no application has seen.

@@ -1,9 +1,14 @@
-//! Segments that answer a frame when there is no socket to do it.
+//! Frames that are sent without a socket.
+
+use core::net::Ipv4Addr;
 
 use netdev::{ETHERNET_HEADER_LEN, Transmitter};
 use smoltcp::{
     phy::ChecksumCapabilities,
-    wire::{EthernetFrame, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr},
+    wire::{
+        ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+        IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr,
+    },
 };
 
 use crate::{frame::Segment, phy::Activity};
@@ -42,6 +47,31 @@ pub(crate) fn acknowledge(frame: &[u8], segment: &Segment, tx: &mut impl Transmi
         ip.emit(&mut *packet, &checksums);
         let mut payload = TcpPacket::new_unchecked(&mut packet[ip.header_len()..]);
         tcp.emit(&mut payload, &source, &destination, &checksums);
+    });
+    Activity::of_frame(len)
+}
+
+/// Asks everybody who has the address `target` (RFC 826). The transmitter must be ready.
+pub(crate) fn ask_for_neighbour(
+    mac: EthernetAddress,
+    source: Ipv4Addr,
+    target: Ipv4Addr,
+    tx: &mut impl Transmitter,
+) -> Activity {
+    let arp = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Request,
+        source_hardware_addr: mac,
+        source_protocol_addr: source,
+        target_hardware_addr: EthernetAddress::BROADCAST,
+        target_protocol_addr: target,
+    };
+    let len = ETHERNET_HEADER_LEN + arp.buffer_len();
+    tx.transmit(len, |buffer| {
+        let mut ethernet = EthernetFrame::new_unchecked(buffer);
+        ethernet.set_src_addr(mac);
+        ethernet.set_dst_addr(EthernetAddress::BROADCAST);
+        ethernet.set_ethertype(EthernetProtocol::Arp);
+        arp.emit(&mut ArpPacket::new_unchecked(ethernet.payload_mut()));
     });
     Activity::of_frame(len)
 }

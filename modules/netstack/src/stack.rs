@@ -137,9 +137,9 @@ impl Stack {
                 Kind::Dhcp => {}
             }
         }
-        stats.tcp_time_wait = engine.time_wait.len();
-        stats.tcp_listeners = engine.listeners.len();
-        stats.memory_used = engine.budget.used();
+        stats.tcp_time_wait = engine.time_wait.len() as u64;
+        stats.tcp_listeners = engine.listeners.len() as u64;
+        stats.memory_used = engine.budget.used() as u64;
         stats
     }
 }

@@ -3,11 +3,7 @@
 //! Demultiplexing, who owns a connection, why it ended, connections that outlive their owner, and
 //! TIME-WAIT without a socket.
 
-use core::{
-    net::{IpAddr, SocketAddr},
-    task::Waker,
-    time::Duration,
-};
+use core::{mem, net::SocketAddr, task::Waker, time::Duration};
 
 use netdev::Transmitter;
 use smoltcp::{
@@ -46,8 +42,10 @@ const USER_TIMEOUT: Duration = Duration::from_secs(120);
 const FIN_WAIT_2_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an ownerless connection may take to deliver, even if the peer keeps answering.
 const ORPHAN_LIFETIME: Duration = Duration::from_secs(300);
+/// How long an ownerless connection may look for the neighbour that its reset goes to.
+const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 /// Delayed acknowledgement: well under the 200 ms after which peers retransmit.
-const ACK_DELAY: Duration = Duration::from_millis(10);
+pub(crate) const ACK_DELAY: Duration = Duration::from_millis(10);
 /// Unanswered keep-alive probes after which the peer is taken for gone.
 const KEEP_ALIVE_PROBES: u32 = 4;
 
@@ -80,10 +78,17 @@ pub(crate) struct TcpFlow {
     pub(crate) phase: Phase,
     pub(crate) end: Option<End>,
     /// When an orphan is given up.
-    pub(crate) give_up: Option<Instant>,
+    give_up: Option<Instant>,
+    /// How long the peer may be silent in the flow's present state. smoltcp's own timeout counts the
+    /// silence before there was anything to wait for, and so resets what was idle.
+    patience: Option<Duration>,
+    /// When the peer was last heard, or the present patience with it began.
+    silent_since: Instant,
+    /// TIME-WAIT goes on without the socket, which is only read from.
+    pub(crate) is_retired: bool,
     /// smoltcp's state when the flow was last settled.
     state: State,
-    /// The highest sequence number received, for TIME-WAIT.
+    /// The sequence number behind the peer's FIN, for TIME-WAIT.
     receive_next: TcpSeqNumber,
     read_shut: bool,
     keep_alive: Option<Duration>,
@@ -92,6 +97,12 @@ pub(crate) struct TcpFlow {
 impl TcpFlow {
     fn is_connecting(&self) -> bool {
         self.end.is_none() && matches!(self.state, State::SynSent | State::SynReceived)
+    }
+
+    /// When the flow is given up if nothing more is heard from the peer.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let patience = self.patience.map(|patience| self.silent_since + patience);
+        [patience, self.give_up].into_iter().flatten().min()
     }
 }
 
@@ -113,6 +124,10 @@ impl Engine {
         frame: &[u8],
         tx: &mut impl Transmitter,
     ) {
+        // Broadcast and multicast are dropped in silence (RFC 1122 section 4.2.3.10); smoltcp answers.
+        if !self.has_address(segment.tuple.local.ip()) {
+            return;
+        }
         if let Some(&id) = self.tuples.get(&segment.tuple) {
             return self.deliver(id, segment, frame, tx);
         }
@@ -139,11 +154,20 @@ impl Engine {
             self.stats.dropped_backlog_full += 1;
             return;
         }
+        let before = self.flows[id].tcp().map(|(_, socket)| socket.state());
         self.feed(id, frame, tx);
+        let now = self.now;
         let Some((flow, socket)) = self.flows[id].tcp() else {
             return;
         };
-        if segment.end() > flow.receive_next || flow.is_connecting() {
+        if !flow.is_connecting() {
+            flow.silent_since = now;
+        }
+        let state = socket.state();
+        if matches!(state, State::CloseWait | State::Closing | State::TimeWait)
+            && before != Some(state)
+            && segment.fin
+        {
             flow.receive_next = segment.end();
         }
         if socket.state() == State::Closed && flow.end.is_none() && segment.rst {
@@ -152,6 +176,11 @@ impl Engine {
                 _ => End::Reset,
             });
             self.stats.tcp_reset += 1;
+        }
+        if let Phase::HalfOpen(listener) = flow.phase
+            && !matches!(state, State::Listen | State::SynReceived | State::Closed)
+        {
+            self.queue_for_accept(id, listener);
         }
     }
 
@@ -178,6 +207,9 @@ impl Engine {
             phase,
             end: None,
             give_up: None,
+            patience: None,
+            silent_since: self.now,
+            is_retired: false,
             state: State::Closed,
             receive_next: TcpSeqNumber::default(),
             read_shut: false,
@@ -207,8 +239,15 @@ impl Engine {
             self.stats.tcp_timed_out += u64::from(flow.end == Some(End::TimedOut));
         }
         flow.state = state;
+        let patience = patience(flow, socket);
+        if flow.patience != patience {
+            flow.patience = patience;
+            flow.silent_since = now;
+        }
+        if state != State::Closed && flow.deadline().is_some_and(|deadline| deadline <= now) {
+            return self.give_up(id);
+        }
         let (tuple, phase) = (flow.tuple, flow.phase);
-        socket.set_timeout(timeout(flow, socket).map(|limit| Clock::Tcp.duration(limit)));
         let dead = state == State::Closed && !socket.can_recv();
         if state == State::Closed && self.tuples.get(&tuple) == Some(&id) {
             // A new connection may come from the same place while the application holds this one.
@@ -245,21 +284,24 @@ impl Engine {
     }
 
     fn settle_orphan(&mut self, id: FlowId, now: Instant) -> bool {
+        let is_looking = self.awaiting_neighbour.contains(&id);
         let Some((flow, socket)) = self.flows[id].tcp() else {
             return false;
         };
+        // Not when it was released: the time of an application's call is not known.
+        flow.give_up.get_or_insert(now + ORPHAN_LIFETIME);
         match flow.state {
-            // One reset has been sent, or nobody could be found to send it to.
-            State::Closed | State::Listen => false,
+            // One reset has been sent, or nobody can be found to send it to.
+            State::Closed => is_looking && flow.deadline().is_some_and(|deadline| deadline > now),
+            State::Listen => false,
             State::TimeWait => {
-                let (tuple, receive_next) = (flow.tuple, flow.receive_next);
-                self.time_wait.insert(tuple, receive_next, now);
+                self.retire(id);
                 false
             }
             _ => {
                 // Data for nobody must be answered with a reset (RFC 9293 section 3.10.7.1), or the
                 // peer believes it delivered.
-                if socket.can_recv() || flow.give_up.is_some_and(|deadline| deadline <= now) {
+                if socket.can_recv() {
                     socket.abort();
                     self.mark_dirty(id);
                 }
@@ -267,11 +309,39 @@ impl Engine {
             }
         }
     }
+
+    /// Resets a connection whose time is up. The flow is settled again when that has been sent.
+    fn give_up(&mut self, id: FlowId) -> bool {
+        if let Some((flow, socket)) = self.flows[id].tcp() {
+            flow.end.get_or_insert(End::TimedOut);
+            socket.abort();
+        }
+        self.stats.tcp_timed_out += 1;
+        self.mark_dirty(id);
+        true
+    }
+
+    /// Moves a connection in TIME-WAIT to where it needs no socket. The socket, if the application
+    /// still has it, keeps what has not been read: smoltcp would throw that away in the end.
+    pub(crate) fn retire(&mut self, id: FlowId) {
+        let now = self.now;
+        let Some((flow, _)) = self.flows[id].tcp() else {
+            return;
+        };
+        if mem::replace(&mut flow.is_retired, true) {
+            return;
+        }
+        let (tuple, receive_next) = (flow.tuple, flow.receive_next);
+        self.tuples.remove(&tuple);
+        self.time_wait.insert(tuple, receive_next, now);
+    }
 }
 
-/// How long smoltcp may wait for the peer in the flow's present state.
-fn timeout(flow: &TcpFlow, socket: &Socket<'_>) -> Option<Duration> {
+/// How long the peer may be silent in the flow's present state.
+fn patience(flow: &TcpFlow, socket: &Socket<'_>) -> Option<Duration> {
     match flow.state {
+        State::Closed if flow.phase == Phase::Orphan => Some(RESET_TIMEOUT),
+        State::Closed => None,
         State::SynSent => Some(CONNECT_TIMEOUT),
         State::Listen | State::SynReceived => Some(HALF_OPEN_TIMEOUT),
         State::FinWait2 if flow.phase == Phase::Orphan => Some(FIN_WAIT_2_TIMEOUT),
@@ -308,7 +378,7 @@ impl Engine {
         local: Option<SocketAddr>,
         remote: SocketAddr,
     ) -> Result<Tuple, ConnectError> {
-        if !is_connectable(remote) {
+        if !self.is_connectable(remote) {
             return Err(ConnectError::Invalid);
         }
         let source = self.source_address(remote.ip()).ok_or(ConnectError::Unreachable)?;
@@ -329,14 +399,18 @@ impl Engine {
         Ok(Tuple { local: SocketAddr::new(address, port), remote })
     }
 
+    /// Whether a connection to `remote` makes sense: RFC 1122 section 4.2.3.10.
+    fn is_connectable(&self, remote: SocketAddr) -> bool {
+        let ip = remote.ip();
+        !(ip.is_unspecified() || ip.is_multicast() || self.is_broadcast(ip)) && remote.port() != 0
+    }
+
     /// The application lets go of a connection: what it wrote is still delivered.
     pub(crate) fn release_tcp(&mut self, id: FlowId) {
-        let give_up = self.now + ORPHAN_LIFETIME;
         let Some((flow, socket)) = self.flows[id].tcp() else {
             return;
         };
         flow.phase = Phase::Orphan;
-        flow.give_up = Some(give_up);
         // Unread data is lost, so the peer must not take it for delivered (RFC 2525 section 2.17).
         match socket.can_recv() {
             true => socket.abort(),
@@ -439,15 +513,6 @@ impl Engine {
             Interest::Write => flow.writers.register(waker),
         }
     }
-}
-
-/// Whether a connection to `remote` makes sense: RFC 1122 section 4.2.3.10.
-fn is_connectable(remote: SocketAddr) -> bool {
-    let special = match remote.ip() {
-        IpAddr::V4(ip) => ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast(),
-        IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
-    };
-    !special && remote.port() != 0
 }
 
 /// Where a passive socket listens: on exactly the address that the SYN came to.

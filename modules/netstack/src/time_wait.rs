@@ -61,7 +61,8 @@ impl TimeWait {
     }
 
     pub(crate) fn insert(&mut self, tuple: Tuple, receive_next: TcpSeqNumber, now: Instant) {
-        if self.entries.len() >= LEN_MAX {
+        // The queue, not the table: a tuple that is reused over and over has many places in it.
+        if self.queue.len() >= LEN_MAX {
             self.forget_oldest();
         }
         let expires = now + TIME_WAIT;

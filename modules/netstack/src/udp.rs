@@ -34,7 +34,9 @@ const ORPHAN_LIFETIME: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct UdpFlow {
     pub(crate) local: SocketAddr,
-    /// When the socket is given up, if nobody owns it any more.
+    /// Nobody owns the socket any more.
+    is_orphan: bool,
+    /// When an orphan is given up.
     give_up: Option<Instant>,
 }
 
@@ -62,7 +64,8 @@ impl Engine {
         let mut socket = Socket::new(buffer(), buffer());
         let addr = (!local.ip().is_unspecified()).then(|| local.ip().into());
         socket.bind(IpListenEndpoint { addr, port }).expect("a fresh socket and a port not 0");
-        let flow = UdpFlow { local: SocketAddr::new(local.ip(), port), give_up: None };
+        let flow =
+            UdpFlow { local: SocketAddr::new(local.ip(), port), is_orphan: false, give_up: None };
         let id = self.flows.insert(Flow::new(Kind::Udp(flow), Clock::Tcp, socket, MEMORY));
         self.udp_ports.entry(port).or_default().push(id);
         Ok(id)
@@ -104,7 +107,9 @@ impl Engine {
         let Some((udp, socket)) = flow.udp() else {
             return true;
         };
-        if let Some(give_up) = udp.give_up {
+        if udp.is_orphan {
+            // Not when it was released: the time of an application's call is not known.
+            let give_up = *udp.give_up.get_or_insert(now + ORPHAN_LIFETIME);
             return socket.send_queue() > 0 && now < give_up;
         }
         let (readable, writable) = (socket.can_recv(), socket.can_send());
@@ -171,10 +176,9 @@ impl Engine {
 
     /// The application lets go of a socket: what it sent still goes out.
     pub(crate) fn release_udp(&mut self, id: FlowId) {
-        let give_up = self.now + ORPHAN_LIFETIME;
         if let Some((udp, _)) = self.flows[id].udp() {
             let port = udp.local.port();
-            udp.give_up = Some(give_up);
+            udp.is_orphan = true;
             // The port is free at once, for whoever binds next.
             self.release_udp_port(port, id);
         }

@@ -6,7 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::mem;
+use core::mem::{self, ManuallyDrop};
 use core::sync::atomic::{Ordering, fence};
 
 use spin::Mutex;
@@ -25,9 +25,9 @@ pub(crate) struct Ring<H: Hal, T: Transport, const N: usize> {
     index: u16,
     /// Whether the device writes the buffers, rather than reads them.
     is_written: bool,
-    /// Boxed with [`posted`](Self::posted): 10 KiB that would be moved about with the device.
-    queue: Box<VirtQueue<H, N>>,
-    pool: Pool<H>,
+    /// Boxed, as [`posted`](Self::posted) is: 12 KiB that would move about with the device.
+    queue: ManuallyDrop<Box<VirtQueue<H, N>>>,
+    pool: ManuallyDrop<Pool<H>>,
     /// What the device holds, by descriptor.
     posted: Box<[Option<Posted>; N]>,
     /// Buffers posted since the device was last told.
@@ -50,13 +50,14 @@ impl<H: Hal, T: Transport, const N: usize> Ring<H, T, N> {
         check_size::<N>(transport.lock().max_queue_size(index), index)?;
         // `VirtQueue` requires that N fits 16 bits.
         let (pool, slots) = Pool::new(N as u16, direction)?;
-        let queue = VirtQueue::new(&mut *transport.lock(), index, false, false);
+        let queue = VirtQueue::new(&mut *transport.lock(), index, false, false)
+            .map_err(|error| open_error(error, index))?;
         let mut ring = Self {
             transport: transport.clone(),
             index,
             is_written: direction == BufferDirection::DeviceToDriver,
-            queue: Box::new(queue.map_err(|error| open_error(error, index))?),
-            pool,
+            queue: ManuallyDrop::new(Box::new(queue)),
+            pool: ManuallyDrop::new(pool),
             posted: Box::new([const { None }; N]),
             unannounced: 0,
             is_broken: false,
@@ -170,11 +171,17 @@ impl<H: Hal, T: Transport, const N: usize> Ring<H, T, N> {
 }
 
 impl<H: Hal, T: Transport, const N: usize> Drop for Ring<H, T, N> {
-    /// The device must not use the memory any more when the fields free it. There is no way around
-    /// waiting: memory freed earlier could be overwritten under its next owner.
+    /// Nothing is freed that the device may still write to. One that does not finish its reset
+    /// keeps the memory.
     fn drop(&mut self) {
-        while !init::reset(&mut *self.transport.lock()) {
-            log::error!("virtio-net: device does not finish its reset, its memory is kept");
+        if !init::reset(&mut *self.transport.lock()) {
+            log::error!("virtio-net: device does not finish its reset, its memory is not freed");
+            return;
+        }
+        // SAFETY: neither field is used after this, because `self` is being dropped.
+        unsafe {
+            ManuallyDrop::drop(&mut self.queue);
+            ManuallyDrop::drop(&mut self.pool);
         }
     }
 }

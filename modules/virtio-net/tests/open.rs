@@ -109,6 +109,15 @@ fn without_memory_nothing_is_leaked() {
     assert_eq!(count, 6);
 }
 
+#[test]
+#[cfg_attr(miri, ignore = "millions of reads, and a leak on purpose")]
+fn a_device_that_does_not_reset_keeps_its_memory() {
+    let (net, device) = open(Traits::default());
+    device.set_reset_reads(usize::MAX);
+    drop(net);
+    assert_eq!(memory::live(), 6);
+}
+
 /// `FakeHal` panics when memory is freed that a device has not given up by a reset.
 #[test]
 fn memory_is_freed_after_the_reset() {

@@ -3,7 +3,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ptr::{NonNull, with_exposed_provenance, with_exposed_provenance_mut};
 
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
@@ -15,8 +15,8 @@ pub struct FakeHal;
 struct Books {
     /// Pages by address.
     live: BTreeMap<usize, usize>,
-    /// Whether a device knows of the memory.
-    is_in_use: bool,
+    /// Those allocations that a device knows of.
+    in_use: BTreeSet<usize>,
     allocations_left: Option<usize>,
 }
 
@@ -34,9 +34,19 @@ pub fn set_allocations_left(count: usize) {
     BOOKS.with_borrow_mut(|books| books.allocations_left = Some(count));
 }
 
-/// While a device uses the memory, none may be freed.
-pub fn set_in_use(is_in_use: bool) {
-    BOOKS.with_borrow_mut(|books| books.is_in_use = is_in_use);
+/// A device learns about an address, whose allocation may not be freed from here on.
+pub fn set_in_use(address: PhysAddr) {
+    BOOKS.with_borrow_mut(|books| {
+        let address = address as usize;
+        let (&base, &pages) = books.live.range(..=address).next_back().expect("no DMA memory");
+        assert!(address < base + pages * PAGE_SIZE, "beyond DMA memory");
+        books.in_use.insert(base);
+    });
+}
+
+/// A device has forgotten all addresses.
+pub fn set_unused() {
+    BOOKS.with_borrow_mut(|books| books.in_use.clear());
 }
 
 pub fn load<V: Copy>(address: PhysAddr) -> V {
@@ -75,9 +85,10 @@ unsafe impl Hal for FakeHal {
 
     unsafe fn dma_dealloc(paddr: PhysAddr, vaddr: NonNull<u8>, pages: usize) -> i32 {
         BOOKS.with_borrow_mut(|books| {
-            assert!(!books.is_in_use, "memory freed before the device was reset");
-            assert_eq!(paddr as usize, vaddr.as_ptr().addr());
-            assert_eq!(books.live.remove(&vaddr.as_ptr().addr()), Some(pages));
+            let address = vaddr.as_ptr().addr();
+            assert!(!books.in_use.contains(&address), "memory freed before the device was reset");
+            assert_eq!(paddr as usize, address);
+            assert_eq!(books.live.remove(&address), Some(pages));
         });
         // SAFETY: `dma_alloc` has allocated it with this layout, says the line above.
         unsafe { dealloc(vaddr.as_ptr(), layout(pages)) };
@@ -89,7 +100,9 @@ unsafe impl Hal for FakeHal {
     }
 
     unsafe fn share(buffer: NonNull<[u8]>, _direction: BufferDirection) -> PhysAddr {
-        buffer.as_ptr().cast::<u8>().expose_provenance() as PhysAddr
+        let address = buffer.as_ptr().cast::<u8>().expose_provenance() as PhysAddr;
+        set_in_use(address);
+        address
     }
 
     unsafe fn unshare(_paddr: PhysAddr, _buffer: NonNull<[u8]>, _direction: BufferDirection) {}

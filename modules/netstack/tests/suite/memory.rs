@@ -1,0 +1,105 @@
+//! The memory budget: what is refused when it is spent, and that it comes back.
+
+use std::time::Duration;
+
+use netstack::{BindError, Config, ConnectError, TcpStream, UdpSocket};
+use smoltcp::wire::TcpControl;
+
+use crate::harness::{
+    Net,
+    apps::{accepted, dial, listen, pair, pour},
+    at,
+    bench::Bench,
+    config,
+    link::Link,
+    wire::Segment,
+};
+
+/// Room for a handful of connections.
+const SCARCE_MEMORY: usize = 512 * 1024;
+
+fn scarce() -> Config {
+    Config { memory_limit: SCARCE_MEMORY, ..config(1) }
+}
+
+#[test]
+fn spent_memory_drops_syns_in_silence_and_comes_back() {
+    let mut bench = Bench::with_config(&scarce());
+    let listener = listen(&bench.stack(), at(1, 80));
+    let mut peers = Vec::new();
+    for port in 1000.. {
+        let syn = Segment::new(at(2, port), at(1, 80), TcpControl::Syn, 0);
+        bench.segment(syn);
+        let Some((_, seq, _)) = bench.answer() else {
+            break;
+        };
+        let (from, to) = (syn.from, syn.to);
+        peers.push(crate::harness::bench::Peer { from, to, seq: 1, ack: seq.wrapping_add(1) });
+        bench.segment(peers.last().unwrap().send(TcpControl::None));
+        bench.settle();
+        assert!(accepted(&listener).map(std::mem::forget).is_some());
+    }
+    let stats = bench.stats();
+    assert!((4..40).contains(&peers.len()), "{}", peers.len());
+    assert_eq!(stats.dropped_no_memory, 1);
+    assert!(stats.memory_used <= SCARCE_MEMORY as u64);
+
+    let stack = bench.stack();
+    let refused = TcpStream::connect(&stack, None, at(2, 80));
+    assert_eq!(refused.unwrap_err(), ConnectError::NoMemory);
+    let refused = UdpSocket::bind(&stack, at(1, 53));
+    assert_eq!(refused.unwrap_err(), BindError::NoMemory);
+}
+
+#[test]
+fn released_memory_is_used_again() {
+    let mut net = Net::with_configs(&scarce(), &config(2), Link::perfect());
+    for _ in 0..10 {
+        let server = net.server();
+        let sockets: Vec<_> =
+            (0..100).map_while(|port| UdpSocket::bind(&server, at(1, 1000 + port)).ok()).collect();
+        assert!(!sockets.is_empty());
+        let refused = UdpSocket::bind(&server, at(1, 53));
+        assert_eq!(refused.unwrap_err(), BindError::NoMemory);
+        drop(sockets);
+        net.run_briefly();
+        assert_eq!(server.stats().memory_used, 0);
+        UdpSocket::bind(&server, at(1, 53)).unwrap();
+        net.run_briefly();
+    }
+}
+
+/// A peer whose SYNs are dropped connects as soon as there is room.
+#[test]
+fn a_client_gets_in_when_memory_is_back() {
+    let mut net = Net::with_configs(&scarce(), &config(2), Link::perfect());
+    let listener = listen(&net.server(), at(1, 80));
+    let server = net.server();
+    let hogs: Vec<_> =
+        (0..100).map_while(|_| TcpStream::connect(&server, None, at(9, 1)).ok()).collect();
+    let client = dial(&net.client(), at(1, 80));
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(client.try_connected(), Err(ConnectError::WouldBlock));
+    assert!(server.stats().dropped_no_memory > 0);
+    drop(hogs);
+    net.run_until(Duration::from_secs(10), || accepted(&listener).is_some());
+    assert_eq!(client.try_connected(), Ok(()));
+}
+
+#[test]
+fn buffers_are_smaller_when_memory_is_tight() {
+    let mut net = Net::with_configs(&config(1), &scarce(), Link::perfect());
+    let mut capacities = Vec::new();
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        let (server, client) = pair(&mut net);
+        for _ in 0..10 {
+            pour(&client, &mut &[1; 200_000][..]);
+            net.run_for(Duration::from_millis(50));
+        }
+        capacities.push(client.unacknowledged());
+        held.push((server, client));
+    }
+    assert_eq!(capacities.first(), Some(&(64 * 1024)));
+    assert_eq!(capacities.last(), Some(&(8 * 1024)));
+}
