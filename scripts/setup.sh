@@ -102,6 +102,7 @@ if [[ $purpose == test ]]; then
     want nc netcat-openbsd
     want tcpdump tcpdump
     want ip iproute2
+    want ping iputils-ping
     want unshare util-linux
     want ps procps
 fi
