@@ -1,6 +1,6 @@
 //! Checks which crate depends on which.
 //!
-//! The rules are a table ([`rules`]): every crate of the workspace is in it with what it may depend
+//! The rules are a table (`rules`): every crate of the workspace is in it with what it may depend
 //! on, and what is not allowed there is forbidden. The check itself ([`violations`]) knows nothing of
 //! Cargo; `graph` turns `cargo metadata` into what it looks at.
 
