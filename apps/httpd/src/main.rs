@@ -24,8 +24,10 @@ use futures_util::{FutureExt, future};
 
 use crate::service::{Connection, HttpResult, Stream, bytes, echo, fail, page, stats};
 
-/// How long a client may take to send the head of a request, or leave a connection idle.
-const IDLE: Duration = Duration::from_secs(60);
+/// How long a client may take to send the head of a request, or leave a connection idle. Long,
+/// because QEMU's user networking passes on only a few new connections per second to a client that
+/// opens hundreds.
+const IDLE: Duration = Duration::from_secs(180);
 /// How long a client may take to close its end after we have closed ours.
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that the head of a request may have.
