@@ -98,7 +98,7 @@ impl Engine {
         if self.listeners[listener].half_open.len() >= HALF_OPEN_MAX {
             self.evict_half_open(listener);
         }
-        let Some(id) = self.new_tcp(segment.tuple, Phase::HalfOpen(listener)) else {
+        let Some(id) = self.new_half_open(segment.tuple, listener) else {
             self.stats.dropped_no_memory += 1;
             return;
         };
@@ -109,11 +109,25 @@ impl Engine {
         self.deliver(id, segment, frame, tx);
     }
 
-    fn evict_half_open(&mut self, listener: ListenerId) {
-        if let Some(oldest) = self.listeners[listener].half_open.pop_front() {
+    /// Makes room, if the memory budget is spent, at the cost of the listener's older handshakes: a
+    /// flood of SYNs can hold the memory that is left only until the next SYN.
+    fn new_half_open(&mut self, tuple: Tuple, listener: ListenerId) -> Option<FlowId> {
+        loop {
+            match self.new_tcp(tuple, Phase::HalfOpen(listener)) {
+                None if self.evict_half_open(listener) => {}
+                id => return id,
+            }
+        }
+    }
+
+    /// Returns whether there was one.
+    fn evict_half_open(&mut self, listener: ListenerId) -> bool {
+        let oldest = self.listeners[listener].half_open.pop_front();
+        if let Some(oldest) = oldest {
             self.stats.evicted_half_open += 1;
             self.remove(oldest);
         }
+        oldest.is_some()
     }
 
     /// Whether a half-open flow's segment must wait because there is no room to accept it. A reset

@@ -239,6 +239,12 @@ impl Engine {
             self.stats.tcp_timed_out += u64::from(flow.end == Some(End::TimedOut));
         }
         flow.state = state;
+        if flow.read_shut && socket.can_recv() {
+            // Nobody will read it; kept, it would close the window and stall the peer.
+            while socket.recv(|data| (data.len(), data.len())).is_ok_and(|len| len > 0) {}
+            self.mark_dirty(id);
+            return true;
+        }
         let patience = patience(flow, socket);
         if flow.patience != patience {
             flow.patience = patience;

@@ -52,6 +52,22 @@ fn spent_memory_drops_syns_in_silence_and_comes_back() {
 }
 
 #[test]
+fn a_flood_that_spends_the_memory_does_not_keep_a_client_out() {
+    let mut bench = Bench::with_config(&scarce());
+    bench.host.fruitless_max = 1000;
+    let listener = listen(&bench.stack(), at(1, 80));
+    for port in 1000..1500 {
+        bench.segment(Segment::new(at(7, port), at(1, 80), TcpControl::Syn, 0));
+        bench.settle();
+    }
+    let stats = bench.stats();
+    assert!(stats.evicted_half_open > 400 && stats.memory_used <= SCARCE_MEMORY as u64);
+    assert_eq!(stats.dropped_no_memory, 0);
+    bench.open(9, 80);
+    assert_eq!(accepted(&listener).unwrap().peer_addr(), at(2, 9));
+}
+
+#[test]
 fn released_memory_is_used_again() {
     let mut net = Net::with_configs(&scarce(), &config(2), Link::perfect());
     for _ in 0..10 {

@@ -204,6 +204,26 @@ fn a_silent_peer_times_the_writer_out() {
     assert_eq!(net.hosts[CLIENT].stats().tcp_timed_out, 1);
 }
 
+#[test]
+fn what_comes_after_a_read_shutdown_is_thrown_away_and_stalls_nobody() {
+    let mut net = Net::new(Link::perfect());
+    let (server, client) = pair(&mut net);
+    server.shutdown(Shutdown::Read);
+    let data = vec![7; 1_000_000];
+    let mut rest = &data[..];
+    net.run_until(SOON, || {
+        pour(&client, &mut rest);
+        rest.is_empty()
+    });
+    net.run_until(SOON, || client.unacknowledged() == 0);
+    pour(&server, &mut &b"still talking"[..]);
+    let mut heard = Vec::new();
+    net.run_until(SOON, || {
+        drain(&client, &mut heard);
+        heard == b"still talking"
+    });
+}
+
 /// Silence while nothing is in flight is no reason to give a connection up.
 #[test]
 fn a_connection_idle_for_an_hour_still_works_and_closes_in_peace() {
