@@ -30,6 +30,7 @@ use crate::{
     frame::{self, Class, FragmentRoutes, Tuple},
     hash::Keyed,
     interface::{Ipv4Config, link_local},
+    isn::IsnSource,
     listener::{Listener, ListenerId},
     phy::{self, Activity, Phy},
     stack::{Config, Next},
@@ -56,6 +57,7 @@ pub(crate) struct Engine {
     capabilities: DeviceCapabilities,
     pub(crate) now: Instant,
     pub(crate) rng: ChaCha12Rng,
+    pub(crate) isns: IsnSource,
 
     pub(crate) flows: Slab<Flow>,
     pub(crate) tuples: HashMap<Tuple, FlowId, Keyed>,
@@ -92,6 +94,7 @@ impl Engine {
         let info = device.info();
         let mut rng = ChaCha12Rng::from_seed(config.seed);
         let hasher = Keyed::new([rng.next_u64(), rng.next_u64()]);
+        let isns = IsnSource::new(Keyed::new([rng.next_u64(), rng.next_u64()]));
         let mac = HardwareAddress::Ethernet(EthernetAddress(info.mac));
         let mut iface_config = InterfaceConfig::new(mac);
         iface_config.random_seed = rng.next_u64();
@@ -103,6 +106,7 @@ impl Engine {
             capabilities,
             now: Instant::ZERO,
             rng,
+            isns,
             flows: Slab::new(),
             tuples: HashMap::with_hasher(hasher),
             listeners: Slab::new(),
@@ -175,7 +179,7 @@ impl Engine {
         true
     }
 
-    fn frame(&mut self, frame: &[u8], tx: &mut impl Transmitter) {
+    fn frame(&mut self, frame: &mut [u8], tx: &mut impl Transmitter) {
         self.stats.frames_received += 1;
         self.stats.bytes_received += frame.len() as u64;
         let parsed = frame::parse(frame);
@@ -203,9 +207,13 @@ impl Engine {
     }
 
     /// Hands a frame to the flow it is for.
-    pub(crate) fn feed(&mut self, id: FlowId, frame: &[u8], tx: &mut impl Transmitter) {
+    pub(crate) fn feed(&mut self, id: FlowId, frame: &mut [u8], tx: &mut impl Transmitter) {
         let flow = &mut self.flows[id];
-        let mut phy = Phy::with_frame(&self.capabilities, frame, tx);
+        let numbering = flow.kind.numbering();
+        if let Some(numbering) = &numbering {
+            numbering.incoming(frame);
+        }
+        let mut phy = Phy::with_frame(&self.capabilities, frame, tx).numbered(numbering);
         self.iface.poll_ingress_single(flow.clock.instant(self.now), &mut phy, &mut flow.set);
         let activity = phy.activity;
         self.count_sent(&activity);
@@ -267,7 +275,8 @@ impl Engine {
                 break;
             }
             let now = flow.clock.instant(self.now);
-            let mut phy = Phy::transmit_only(&self.capabilities, tx);
+            let numbering = flow.kind.numbering();
+            let mut phy = Phy::transmit_only(&self.capabilities, tx).numbered(numbering);
             self.iface.poll_egress(now, &mut phy, &mut flow.set);
             let activity = phy.activity;
             self.count_sent(&activity);

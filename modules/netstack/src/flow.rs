@@ -12,6 +12,7 @@ use smoltcp::{
 };
 
 use crate::{
+    isn::Numbering,
     tcp::TcpFlow,
     time::{Clock, Instant},
     udp::UdpFlow,
@@ -24,6 +25,16 @@ pub(crate) enum Kind {
     Tcp(TcpFlow),
     Udp(UdpFlow),
     Dhcp,
+}
+
+impl Kind {
+    /// What stands between a TCP flow's sequence numbers and smoltcp's.
+    pub(crate) fn numbering(&mut self) -> Option<&mut Numbering> {
+        match self {
+            Kind::Tcp(flow) => Some(&mut flow.numbering),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug)]

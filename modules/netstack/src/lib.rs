@@ -13,6 +13,7 @@
 //! | `tcp`, `listener`, `udp`, `interface` | the protocols' rules, each an `impl Engine` |
 //! | `flow`, `frame`, `phy` | one smoltcp socket in its set; a frame's class; smoltcp's view of a device |
 //! | `time_wait`, `reply` | what needs no socket |
+//! | `isn` | unpredictable sequence numbers |
 //! | `time`, `hash`, `sync`, `stats`, `error` | the small change |
 //!
 //! ```
@@ -56,6 +57,7 @@ mod flow;
 mod frame;
 mod hash;
 mod interface;
+mod isn;
 mod listener;
 mod phy;
 mod reply;

@@ -85,7 +85,7 @@ impl Engine {
     }
 
     /// A SYN for no connection that is known.
-    pub(crate) fn syn(&mut self, segment: &Segment, frame: &[u8], tx: &mut impl Transmitter) {
+    pub(crate) fn syn(&mut self, segment: &Segment, frame: &mut [u8], tx: &mut impl Transmitter) {
         let Tuple { local, remote } = segment.tuple;
         let listener = match self.listener_for(local) {
             Some(id) if remote.port() != 0 => id,

@@ -8,7 +8,7 @@ use smoltcp::{
     time::Instant,
 };
 
-use crate::frame;
+use crate::{frame, isn::Numbering};
 
 /// What smoltcp did with the device during one call.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,6 +51,7 @@ pub(crate) struct Phy<'a, T> {
     capabilities: &'a DeviceCapabilities,
     frame: &'a [u8],
     tx: &'a mut T,
+    numbering: Option<&'a mut Numbering>,
     pub(crate) activity: Activity,
 }
 
@@ -61,12 +62,22 @@ impl<'a, T: Transmitter> Phy<'a, T> {
         frame: &'a [u8],
         tx: &'a mut T,
     ) -> Self {
-        Phy { capabilities, frame, tx, activity: Activity::default() }
+        Phy { capabilities, frame, tx, numbering: None, activity: Activity::default() }
     }
 
     /// A device that has received nothing.
     pub(crate) fn transmit_only(capabilities: &'a DeviceCapabilities, tx: &'a mut T) -> Self {
         Self::with_frame(capabilities, &[], tx)
+    }
+
+    /// With the sequence numbers of a TCP flow, if it is one.
+    pub(crate) fn numbered(self, numbering: Option<&'a mut Numbering>) -> Self {
+        Phy { numbering, ..self }
+    }
+
+    fn token(&mut self) -> TxToken<'_, T> {
+        let numbering = self.numbering.as_deref_mut();
+        TxToken { tx: self.tx, numbering, activity: &mut self.activity }
     }
 }
 
@@ -85,7 +96,7 @@ impl<T: Transmitter> phy::Device for Phy<'_, T> {
         if frame.is_empty() {
             return None;
         }
-        Some((RxToken(frame), TxToken { tx: self.tx, activity: &mut self.activity }))
+        Some((RxToken(frame), self.token()))
     }
 
     fn transmit(&mut self, _now: Instant) -> Option<TxToken<'_, T>> {
@@ -94,7 +105,7 @@ impl<T: Transmitter> phy::Device for Phy<'_, T> {
             return None;
         }
         self.activity.offered += 1;
-        Some(TxToken { tx: self.tx, activity: &mut self.activity })
+        Some(self.token())
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -112,6 +123,7 @@ impl phy::RxToken for RxToken<'_> {
 
 pub(crate) struct TxToken<'a, T> {
     tx: &'a mut T,
+    numbering: Option<&'a mut Numbering>,
     activity: &'a mut Activity,
 }
 
@@ -121,6 +133,9 @@ impl<T: Transmitter> phy::TxToken for TxToken<'_, T> {
         self.activity.bytes += len as u64;
         self.tx.transmit(len, |frame| {
             let result = write(frame);
+            if let Some(numbering) = self.numbering {
+                numbering.outgoing(frame);
+            }
             self.activity.payloads += u64::from(!frame::is_neighbour_discovery(frame));
             result
         })

@@ -16,6 +16,7 @@ use crate::{
     error::{ConnectError, ReadError, WriteError},
     flow::{Flow, FlowId, Kind},
     frame::{Segment, Tuple},
+    isn::Numbering,
     listener::ListenerId,
     reply,
     stack::{Interest, Shutdown},
@@ -75,6 +76,7 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) struct TcpFlow {
     pub(crate) tuple: Tuple,
+    pub(crate) numbering: Numbering,
     pub(crate) phase: Phase,
     pub(crate) end: Option<End>,
     /// When an orphan is given up.
@@ -121,7 +123,7 @@ impl Engine {
     pub(crate) fn tcp_segment(
         &mut self,
         segment: &Segment,
-        frame: &[u8],
+        frame: &mut [u8],
         tx: &mut impl Transmitter,
     ) {
         // Broadcast and multicast are dropped in silence (RFC 1122 section 4.2.3.10); smoltcp answers.
@@ -147,7 +149,7 @@ impl Engine {
         &mut self,
         id: FlowId,
         segment: &Segment,
-        frame: &[u8],
+        frame: &mut [u8],
         tx: &mut impl Transmitter,
     ) {
         if self.must_wait_for_room(id, segment) {
@@ -204,6 +206,7 @@ impl Engine {
         socket.set_congestion_control(CongestionControl::Reno);
         let flow = TcpFlow {
             tuple,
+            numbering: self.isns.numbering(&tuple, self.now),
             phase,
             end: None,
             give_up: None,

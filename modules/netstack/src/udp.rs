@@ -80,7 +80,12 @@ impl Engine {
         })
     }
 
-    pub(crate) fn udp_datagram(&mut self, tuple: &Tuple, frame: &[u8], tx: &mut impl Transmitter) {
+    pub(crate) fn udp_datagram(
+        &mut self,
+        tuple: &Tuple,
+        frame: &mut [u8],
+        tx: &mut impl Transmitter,
+    ) {
         const DHCP_CLIENT_PORT: u16 = 68;
         let local = tuple.local;
         if let Some(id) = self.dhcp

@@ -1,0 +1,6 @@
+//! One function per fuzz target.
+
+pub mod calls;
+pub mod frames;
+mod input;
+mod packet;

@@ -1,0 +1,210 @@
+//! Initial sequence numbers that nobody outside can predict (RFC 6528).
+//!
+//! smoltcp draws its own from a linear generator, whose state a few of them give away. So a flow's
+//! numbers on the wire differ from smoltcp's by an offset that makes the first one what the RFC asks
+//! for: a clock plus a secret hash of the flow's addresses. Numbers of the same two ends then grow
+//! with time, by which a new connection is told from an old one in TIME-WAIT.
+
+use core::hash::BuildHasher;
+
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber,
+};
+
+use crate::{frame::Tuple, hash::Keyed, time::Instant};
+
+/// The clock ticks every 4 microseconds, as RFC 9293 section 3.4.1 has it.
+const TICK_MICROS: u64 = 4;
+
+/// Makes initial sequence numbers.
+#[derive(Debug)]
+pub(crate) struct IsnSource(Keyed);
+
+impl IsnSource {
+    /// `secret` must differ from the keys of tables: the order of a table may be observed.
+    pub(crate) fn new(secret: Keyed) -> Self {
+        IsnSource(secret)
+    }
+
+    pub(crate) fn numbering(&self, tuple: &Tuple, now: Instant) -> Numbering {
+        let hash = self.0.hash_one(tuple) as u32;
+        let clock = (now.micros() / TICK_MICROS) as u32;
+        Numbering { isn: hash.wrapping_add(clock), offset: None }
+    }
+}
+
+/// How one flow's sequence numbers on the wire differ from smoltcp's.
+#[derive(Debug)]
+pub(crate) struct Numbering {
+    isn: u32,
+    /// Known as soon as smoltcp has sent its SYN.
+    offset: Option<u32>,
+}
+
+impl Numbering {
+    /// Turns a frame that smoltcp wrote into one for the wire.
+    pub(crate) fn outgoing(&mut self, frame: &mut [u8]) {
+        let Some(mut segment) = segment(frame) else {
+            return;
+        };
+        let seq = segment.seq_number().0 as u32;
+        if segment.syn() {
+            self.offset.get_or_insert(self.isn.wrapping_sub(seq));
+        }
+        if let Some(offset) = self.offset {
+            let number = seq.wrapping_add(offset);
+            segment.set_seq_number(TcpSeqNumber(number as i32));
+            adjust_checksum(&mut segment, seq, number);
+        }
+    }
+
+    /// Turns a frame from the wire into one for smoltcp.
+    pub(crate) fn incoming(&self, frame: &mut [u8]) {
+        let Some(offset) = self.offset else {
+            return;
+        };
+        if let Some(mut segment) = segment(frame).filter(|segment| segment.ack()) {
+            let ack = segment.ack_number().0 as u32;
+            let number = ack.wrapping_sub(offset);
+            segment.set_ack_number(TcpSeqNumber(number as i32));
+            adjust_checksum(&mut segment, ack, number);
+        }
+    }
+}
+
+/// The segment in a frame, if the frame has the beginning of one.
+fn segment(frame: &mut [u8]) -> Option<TcpPacket<&mut [u8]>> {
+    let ethertype = EthernetFrame::new_checked(&*frame).ok()?.ethertype();
+    let packet = EthernetFrame::new_unchecked(frame).into_inner();
+    let packet = &mut packet[EthernetFrame::<&[u8]>::header_len()..];
+    let header_len = match ethertype {
+        EthernetProtocol::Ipv4 => {
+            let ip = Ipv4Packet::new_checked(&*packet).ok()?;
+            let is_tcp = ip.next_header() == IpProtocol::Tcp && ip.frag_offset() == 0;
+            is_tcp.then(|| usize::from(ip.header_len()))?
+        }
+        EthernetProtocol::Ipv6 => {
+            let ip = Ipv6Packet::new_checked(&*packet).ok()?;
+            (ip.next_header() == IpProtocol::Tcp).then(|| ip.header_len())?
+        }
+        _ => return None,
+    };
+    let segment = TcpPacket::new_unchecked(&mut packet[header_len..]);
+    segment.check_len().is_ok().then_some(segment)
+}
+
+/// Accounts for a 32-bit field that changed (RFC 1624 equation 3). A checksum that was wrong stays
+/// wrong by as much.
+fn adjust_checksum(segment: &mut TcpPacket<&mut [u8]>, before: u32, after: u32) {
+    let halves = |value: u32| (value >> 16) + (value & 0xffff);
+    let mut sum = u32::from(!segment.checksum()) + halves(!before) + halves(after);
+    while sum > 0xffff {
+        sum = halves(sum);
+    }
+    segment.set_checksum(!(sum as u16));
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::SocketAddr;
+
+    use smoltcp::{
+        phy::ChecksumCapabilities,
+        wire::{IpRepr, TcpControl, TcpRepr},
+    };
+
+    use super::*;
+
+    const LEN: usize = 14 + 20 + 20 + 5;
+
+    fn tuple(port: u16) -> Tuple {
+        Tuple {
+            local: SocketAddr::from(([10, 0, 0, 1], 80)),
+            remote: SocketAddr::from(([10, 0, 0, 2], port)),
+        }
+    }
+
+    fn frame(control: TcpControl, seq: i32, ack: Option<i32>) -> [u8; LEN] {
+        let (from, to) = (tuple(1).local.ip().into(), tuple(1).remote.ip().into());
+        let tcp = TcpRepr {
+            src_port: 80,
+            dst_port: 1,
+            control,
+            seq_number: TcpSeqNumber(seq),
+            ack_number: ack.map(TcpSeqNumber),
+            window_len: 100,
+            window_scale: None,
+            max_seg_size: None,
+            sack_permitted: false,
+            sack_ranges: [None; 3],
+            timestamp: None,
+            payload: b"hello",
+        };
+        let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp.buffer_len(), 64);
+        let mut frame = [0; LEN];
+        let checksums = ChecksumCapabilities::default();
+        EthernetFrame::new_unchecked(&mut frame[..]).set_ethertype(EthernetProtocol::Ipv4);
+        ip.emit(&mut frame[14..], &checksums);
+        tcp.emit(&mut TcpPacket::new_unchecked(&mut frame[34..]), &from, &to, &checksums);
+        frame
+    }
+
+    fn read(frame: &mut [u8; LEN]) -> (u32, u32) {
+        let segment = segment(frame).unwrap();
+        let (from, to) = (tuple(1).local.ip().into(), tuple(1).remote.ip().into());
+        assert!(segment.verify_checksum(&from, &to), "the checksum is wrong");
+        (segment.seq_number().0 as u32, segment.ack_number().0 as u32)
+    }
+
+    #[test]
+    fn numbers_are_shifted_out_and_back_with_right_checksums() {
+        let source = IsnSource::new(Keyed::new([3, 4]));
+        for (port, seq) in (1..2000).zip((0_i64..).step_by(1_234_567)) {
+            let seq: i32 = seq as i32;
+            let mut numbering = source.numbering(&tuple(port), Instant::ZERO);
+            let isn = numbering.isn;
+            let mut syn = frame(TcpControl::Syn, seq, None);
+            numbering.outgoing(&mut syn);
+            assert_eq!(read(&mut syn).0, isn);
+            let mut data = frame(TcpControl::None, seq.wrapping_add(1), Some(7));
+            numbering.outgoing(&mut data);
+            assert_eq!(read(&mut data), (isn.wrapping_add(1), 7));
+            let mut ack = frame(TcpControl::None, 9, Some(isn.wrapping_add(6) as i32));
+            numbering.incoming(&mut ack);
+            assert_eq!(read(&mut ack), (9, (seq as u32).wrapping_add(6)));
+        }
+    }
+
+    #[test]
+    fn a_wrong_checksum_stays_wrong() {
+        let mut numbering = IsnSource::new(Keyed::new([3, 4])).numbering(&tuple(1), Instant::ZERO);
+        numbering.outgoing(&mut frame(TcpControl::Syn, 5, None));
+        let mut ack = frame(TcpControl::None, 9, Some(77));
+        ack[LEN - 1] ^= 1;
+        numbering.incoming(&mut ack);
+        let (from, to) = (tuple(1).local.ip().into(), tuple(1).remote.ip().into());
+        assert!(!segment(&mut ack).unwrap().verify_checksum(&from, &to));
+    }
+
+    #[test]
+    fn numbers_of_one_flow_grow_and_those_of_others_differ() {
+        let source = IsnSource::new(Keyed::new([3, 4]));
+        let isn = |port, micros| source.numbering(&tuple(port), Instant::from_micros(micros)).isn;
+        assert_eq!(isn(1, 4_000).wrapping_sub(isn(1, 0)), 1_000);
+        assert_ne!(isn(1, 0), isn(2, 0));
+        let other = IsnSource::new(Keyed::new([3, 5]));
+        assert_ne!(isn(1, 0), other.numbering(&tuple(1), Instant::ZERO).isn, "another boot");
+    }
+
+    #[test]
+    fn what_is_no_segment_is_left_alone() {
+        let mut numbering = IsnSource::new(Keyed::new([3, 4])).numbering(&tuple(1), Instant::ZERO);
+        let whole = frame(TcpControl::Syn, 5, None);
+        for len in 0..LEN - 5 {
+            let mut cut = alloc::vec::Vec::from(&whole[..len]);
+            numbering.outgoing(&mut cut);
+            numbering.incoming(&mut cut);
+            assert_eq!(cut, whole[..len]);
+        }
+    }
+}
