@@ -28,6 +28,7 @@ use smoltcp::{
 use crate::{
     flow::{Budget, Flow, FlowId, Kind, WakerSet},
     frame::{self, Class, FragmentRoutes, Tuple},
+    handshake::Handshakes,
     hash::Keyed,
     interface::{Ipv4Config, link_local},
     isn::IsnSource,
@@ -64,6 +65,7 @@ pub(crate) struct Engine {
     pub(crate) listeners: Slab<Listener>,
     pub(crate) tcp_ports: HashMap<u16, Vec<ListenerId>, Keyed>,
     pub(crate) udp_ports: HashMap<u16, Vec<FlowId>, Keyed>,
+    pub(crate) handshakes: Handshakes,
     pub(crate) time_wait: TimeWait,
     fragments: FragmentRoutes,
     /// What ARP, ICMP and frames for nobody are polled against.
@@ -112,6 +114,7 @@ impl Engine {
             listeners: Slab::new(),
             tcp_ports: HashMap::with_hasher(hasher),
             udp_ports: HashMap::with_hasher(hasher),
+            handshakes: Handshakes::new(hasher),
             time_wait: TimeWait::new(hasher),
             fragments: FragmentRoutes::default(),
             no_sockets: SocketSet::new(vec![]),
@@ -136,6 +139,7 @@ impl Engine {
         self.time_wait.expire(now);
         self.expire_deadlines();
         let (rx, tx) = device.split();
+        self.repeat_handshakes(tx);
         let more_to_receive = self.ingress(rx, tx, budget);
         let more_to_send = self.egress(tx, budget);
         tx.flush();
@@ -143,7 +147,8 @@ impl Engine {
             return Next::Now;
         }
         let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
-        match [deadline, self.time_wait.deadline()].into_iter().flatten().min() {
+        let others = [self.handshakes.deadline(), self.time_wait.deadline()];
+        match others.into_iter().chain([deadline]).flatten().min() {
             Some(deadline) => Next::At(deadline),
             None => Next::Idle,
         }
@@ -263,7 +268,7 @@ impl Engine {
     }
 
     /// Lets one flow send what it may.
-    fn send(&mut self, id: FlowId, tx: &mut impl Transmitter) -> Turn {
+    pub(crate) fn send(&mut self, id: FlowId, tx: &mut impl Transmitter) -> Turn {
         let mut turn = Turn::default();
         while turn.frames < FRAMES_PER_TURN {
             if !self.send_fragments(tx) {
@@ -412,7 +417,7 @@ impl Engine {
 
 /// What a flow did in one turn.
 #[derive(Default)]
-struct Turn {
+pub(crate) struct Turn {
     /// Frames sent, except searches for a neighbour.
     frames: usize,
     searched: bool,

@@ -144,8 +144,12 @@ impl Budget {
         self.used > self.limit / 2
     }
 
+    pub(crate) fn fits(&self, bytes: usize) -> bool {
+        self.limit - self.used >= bytes
+    }
+
     pub(crate) fn reserve(&mut self, bytes: usize) -> bool {
-        let fits = self.limit - self.used >= bytes;
+        let fits = self.fits(bytes);
         if fits {
             self.used += bytes;
         }

@@ -125,12 +125,21 @@ impl Engine {
         let (Some(config), Some(server)) = (&self.ipv4, self.dhcp_server) else {
             return;
         };
-        let is_on_link = Ipv4Cidr::new(config.address, config.prefix_len).contains_addr(&server);
-        let next_hop = if is_on_link { Some(server) } else { config.gateway };
-        if let Some(target) = next_hop {
-            let activity = reply::ask_for_neighbour(mac, config.address, target, tx);
+        let source = config.address;
+        if let Some(IpAddr::V4(target)) = self.next_hop(server.into()) {
+            let activity = reply::ask_for_neighbour(mac, source, target, tx);
             self.count_sent(&activity);
         }
+    }
+
+    /// The neighbour that packets to `remote` go to, if there is a way.
+    pub(crate) fn next_hop(&self, remote: IpAddr) -> Option<IpAddr> {
+        let is_on_link = |cidr: &IpCidr| cidr.contains_addr(&remote.into());
+        if self.iface.ip_addrs().iter().any(is_on_link) {
+            return Some(remote);
+        }
+        let gateway = self.ipv4.as_ref().and_then(|config| config.gateway);
+        gateway.filter(|_| remote.is_ipv4()).map(IpAddr::V4)
     }
 
     pub(crate) fn has_address(&self, ip: IpAddr) -> bool {

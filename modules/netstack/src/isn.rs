@@ -26,10 +26,14 @@ impl IsnSource {
         IsnSource(secret)
     }
 
-    pub(crate) fn numbering(&self, tuple: &Tuple, now: Instant) -> Numbering {
+    pub(crate) fn isn(&self, tuple: &Tuple, now: Instant) -> u32 {
         let hash = self.0.hash_one(tuple) as u32;
         let clock = (now.micros() / TICK_MICROS) as u32;
-        Numbering { isn: hash.wrapping_add(clock), offset: None }
+        hash.wrapping_add(clock)
+    }
+
+    pub(crate) fn numbering(&self, tuple: &Tuple, now: Instant) -> Numbering {
+        Numbering::beginning_at(self.isn(tuple, now))
     }
 }
 
@@ -39,9 +43,15 @@ pub(crate) struct Numbering {
     isn: u32,
     /// Known as soon as smoltcp has sent its SYN.
     offset: Option<u32>,
+    /// The highest sequence number sent, on the wire: SND.NXT of RFC 9293.
+    send_next: TcpSeqNumber,
 }
 
 impl Numbering {
+    pub(crate) fn beginning_at(isn: u32) -> Self {
+        Numbering { isn, offset: None, send_next: TcpSeqNumber(isn as i32) }
+    }
+
     /// Turns a frame that smoltcp wrote into one for the wire.
     pub(crate) fn outgoing(&mut self, frame: &mut [u8]) {
         let Some(mut segment) = segment(frame) else {
@@ -52,9 +62,27 @@ impl Numbering {
             self.offset.get_or_insert(self.isn.wrapping_sub(seq));
         }
         if let Some(offset) = self.offset {
-            let number = seq.wrapping_add(offset);
-            segment.set_seq_number(TcpSeqNumber(number as i32));
-            adjust_checksum(&mut segment, seq, number);
+            let number = self.acceptable(&segment, seq.wrapping_add(offset));
+            segment.set_seq_number(number);
+            adjust_checksum(&mut segment, seq, number.0 as u32);
+        }
+    }
+
+    /// The number that a segment goes out with.
+    ///
+    /// After a retransmission timeout smoltcp sends acknowledgements and resets with the number that
+    /// it retransmits from. A peer that has received more than that does not accept them (RFC 9293
+    /// section 3.10.7.4), and when both ends do so neither ever hears what the other has received. What
+    /// occupies no sequence space goes out with SND.NXT, as section 3.4 has it.
+    fn acceptable(&mut self, segment: &TcpPacket<&mut [u8]>, number: u32) -> TcpSeqNumber {
+        let number = TcpSeqNumber(number as i32);
+        let end = number + segment.segment_len();
+        if end > self.send_next {
+            self.send_next = end;
+        }
+        match segment.segment_len() {
+            0 if segment.ack() => self.send_next,
+            _ => number,
         }
     }
 
@@ -106,6 +134,7 @@ fn adjust_checksum(segment: &mut TcpPacket<&mut [u8]>, before: u32, after: u32) 
 
 #[cfg(test)]
 mod tests {
+    use alloc::{vec, vec::Vec};
     use core::net::SocketAddr;
 
     use smoltcp::{
@@ -116,6 +145,7 @@ mod tests {
     use super::*;
 
     const LEN: usize = 14 + 20 + 20 + 5;
+    const DATA: &[u8] = b"hello";
 
     fn tuple(port: u16) -> Tuple {
         Tuple {
@@ -124,7 +154,11 @@ mod tests {
         }
     }
 
-    fn frame(control: TcpControl, seq: i32, ack: Option<i32>) -> [u8; LEN] {
+    fn frame(control: TcpControl, seq: i32, ack: Option<i32>) -> Vec<u8> {
+        frame_with(control, seq, ack, DATA)
+    }
+
+    fn frame_with(control: TcpControl, seq: i32, ack: Option<i32>, payload: &[u8]) -> Vec<u8> {
         let (from, to) = (tuple(1).local.ip().into(), tuple(1).remote.ip().into());
         let tcp = TcpRepr {
             src_port: 80,
@@ -138,10 +172,10 @@ mod tests {
             sack_permitted: false,
             sack_ranges: [None; 3],
             timestamp: None,
-            payload: b"hello",
+            payload,
         };
         let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp.buffer_len(), 64);
-        let mut frame = [0; LEN];
+        let mut frame = vec![0; 14 + ip.buffer_len()];
         let checksums = ChecksumCapabilities::default();
         EthernetFrame::new_unchecked(&mut frame[..]).set_ethertype(EthernetProtocol::Ipv4);
         ip.emit(&mut frame[14..], &checksums);
@@ -149,7 +183,7 @@ mod tests {
         frame
     }
 
-    fn read(frame: &mut [u8; LEN]) -> (u32, u32) {
+    fn read(frame: &mut [u8]) -> (u32, u32) {
         let segment = segment(frame).unwrap();
         let (from, to) = (tuple(1).local.ip().into(), tuple(1).remote.ip().into());
         assert!(segment.verify_checksum(&from, &to), "the checksum is wrong");
@@ -189,11 +223,31 @@ mod tests {
     #[test]
     fn numbers_of_one_flow_grow_and_those_of_others_differ() {
         let source = IsnSource::new(Keyed::new([3, 4]));
-        let isn = |port, micros| source.numbering(&tuple(port), Instant::from_micros(micros)).isn;
+        let isn = |port, micros| source.isn(&tuple(port), Instant::from_micros(micros));
         assert_eq!(isn(1, 4_000).wrapping_sub(isn(1, 0)), 1_000);
         assert_ne!(isn(1, 0), isn(2, 0));
         let other = IsnSource::new(Keyed::new([3, 5]));
-        assert_ne!(isn(1, 0), other.numbering(&tuple(1), Instant::ZERO).isn, "another boot");
+        assert_ne!(isn(1, 0), other.isn(&tuple(1), Instant::ZERO), "another boot");
+    }
+
+    #[test]
+    fn an_acknowledgement_goes_out_with_the_highest_number_sent() {
+        let mut numbering = IsnSource::new(Keyed::new([3, 4])).numbering(&tuple(1), Instant::ZERO);
+        let mut send = |control, seq, payload| {
+            let mut frame = frame_with(control, seq, Some(9), payload);
+            numbering.outgoing(&mut frame);
+            read(&mut frame).0
+        };
+        let isn = send(TcpControl::Syn, 100, b"");
+        let after = |count: u32| isn.wrapping_add(1 + count);
+        assert_eq!(send(TcpControl::None, 101, b"hello"), after(0));
+        assert_eq!(send(TcpControl::None, 106, b"world"), after(5));
+        // The timer has run out: smoltcp begins again at 101.
+        assert_eq!(send(TcpControl::None, 101, b""), after(10));
+        assert_eq!(send(TcpControl::Rst, 101, b""), after(10));
+        assert_eq!(send(TcpControl::None, 101, b"hello"), after(0), "a retransmission");
+        assert_eq!(send(TcpControl::Fin, 111, b""), after(10));
+        assert_eq!(send(TcpControl::None, 112, b""), after(11));
     }
 
     #[test]
@@ -201,7 +255,7 @@ mod tests {
         let mut numbering = IsnSource::new(Keyed::new([3, 4])).numbering(&tuple(1), Instant::ZERO);
         let whole = frame(TcpControl::Syn, 5, None);
         for len in 0..LEN - 5 {
-            let mut cut = alloc::vec::Vec::from(&whole[..len]);
+            let mut cut = Vec::from(&whole[..len]);
             numbering.outgoing(&mut cut);
             numbering.incoming(&mut cut);
             assert_eq!(cut, whole[..len]);

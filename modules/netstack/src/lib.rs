@@ -10,7 +10,7 @@
 //! | `stack` | [`Stack`], shared by sockets and whoever polls it; its configuration |
 //! | `socket` | [`TcpListener`], [`TcpStream`], [`UdpSocket`] |
 //! | `engine` | the turn: frames in, dirty flows out, timers |
-//! | `tcp`, `listener`, `udp`, `interface` | the protocols' rules, each an `impl Engine` |
+//! | `tcp`, `handshake`, `listener`, `udp`, `interface` | the protocols' rules, each an `impl Engine` |
 //! | `flow`, `frame`, `phy` | one smoltcp socket in its set; a frame's class; smoltcp's view of a device |
 //! | `time_wait`, `reply` | what needs no socket |
 //! | `isn` | unpredictable sequence numbers |
@@ -55,6 +55,7 @@ mod engine;
 mod error;
 mod flow;
 mod frame;
+mod handshake;
 mod hash;
 mod interface;
 mod isn;

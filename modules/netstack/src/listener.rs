@@ -1,26 +1,21 @@
-//! Listeners: a bounded SYN queue and a bounded accept queue, which smoltcp does not have.
+//! Listeners, with a bounded accept queue, which smoltcp does not have.
 //!
-//! A SYN makes a flow of its own, half open. When the handshake completes the flow moves to the
-//! accept queue. A full accept queue drops SYNs and completing acknowledgements in silence, so that
-//! the peer tries again; a full SYN queue gives up its oldest entry.
+//! A SYN begins a handshake ([`crate::handshake`]); when it completes, the flow enters the accept
+//! queue. A full queue drops SYNs and completing acknowledgements in silence, so that the peer tries
+//! again.
 
 use alloc::collections::VecDeque;
 use core::{net::SocketAddr, task::Waker};
 
 use netdev::Transmitter;
-use smoltcp::socket::tcp::State;
 
 use crate::{
     engine::Engine,
     error::{AcceptError, BindError},
     flow::{FlowId, WakerSet},
     frame::{Segment, Tuple},
-    tcp::{Phase, listen_endpoint},
+    tcp::Phase,
 };
-
-/// Half-open connections per listener. A handshake on a LAN takes less than a millisecond; these
-/// many cover a burst of as many SYNs as a receive ring holds.
-const HALF_OPEN_MAX: usize = 256;
 
 pub(crate) type ListenerId = usize;
 
@@ -28,8 +23,6 @@ pub(crate) type ListenerId = usize;
 pub(crate) struct Listener {
     pub(crate) local: SocketAddr,
     backlog: usize,
-    /// Oldest first.
-    half_open: VecDeque<FlowId>,
     /// Oldest first.
     accept_queue: VecDeque<FlowId>,
     acceptors: WakerSet,
@@ -69,7 +62,6 @@ impl Engine {
         let id = self.listeners.insert(Listener {
             local: SocketAddr::new(local.ip(), port),
             backlog,
-            half_open: VecDeque::new(),
             accept_queue: VecDeque::new(),
             acceptors: WakerSet::default(),
         });
@@ -95,75 +87,18 @@ impl Engine {
             self.stats.dropped_backlog_full += 1;
             return;
         }
-        if self.listeners[listener].half_open.len() >= HALF_OPEN_MAX {
-            self.evict_half_open(listener);
-        }
-        let Some(id) = self.new_half_open(segment.tuple, listener) else {
-            self.stats.dropped_no_memory += 1;
-            return;
-        };
-        if let Some((_, socket)) = self.flows[id].tcp() {
-            socket.listen(listen_endpoint(local)).expect("a fresh socket and a port that is not 0");
-        }
-        self.listeners[listener].half_open.push_back(id);
-        self.deliver(id, segment, frame, tx);
+        self.begin_handshake(segment, listener, frame, tx);
     }
 
-    /// Makes room, if the memory budget is spent, at the cost of the listener's older handshakes: a
-    /// flood of SYNs can hold the memory that is left only until the next SYN.
-    fn new_half_open(&mut self, tuple: Tuple, listener: ListenerId) -> Option<FlowId> {
-        loop {
-            match self.new_tcp(tuple, Phase::HalfOpen(listener)) {
-                None if self.evict_half_open(listener) => {}
-                id => return id,
-            }
-        }
-    }
-
-    /// Returns whether there was one.
-    fn evict_half_open(&mut self, listener: ListenerId) -> bool {
-        let oldest = self.listeners[listener].half_open.pop_front();
-        if let Some(oldest) = oldest {
-            self.stats.evicted_half_open += 1;
-            self.remove(oldest);
-        }
-        oldest.is_some()
-    }
-
-    /// Whether a half-open flow's segment must wait because there is no room to accept it. A reset
-    /// needs no room.
-    pub(crate) fn must_wait_for_room(&mut self, id: FlowId, segment: &Segment) -> bool {
-        match self.flows[id].tcp() {
-            Some((flow, _)) => match flow.phase {
-                Phase::HalfOpen(listener) => {
-                    !segment.rst && !segment.syn && self.listeners[listener].is_full()
-                }
-                _ => false,
-            },
-            None => false,
-        }
-    }
-
-    /// Returns whether the flow lives on.
-    pub(crate) fn settle_half_open(
-        &mut self,
-        id: FlowId,
-        listener: ListenerId,
-        state: State,
-    ) -> bool {
-        // Otherwise the SYN was not one (a wrong checksum), or the peer reset or never answered.
-        let is_alive = state == State::SynReceived;
-        if !is_alive {
-            self.listeners[listener].half_open.retain(|&other| other != id);
-        }
-        is_alive
+    /// Whether connections that would be queued must wait.
+    pub(crate) fn is_listener_full(&self, id: ListenerId) -> bool {
+        self.listeners[id].is_full()
     }
 
     /// The handshake is complete. At once, not when the flow is settled: the next segment may be for
     /// the same listener, and must find its queue as full as it is.
     pub(crate) fn queue_for_accept(&mut self, id: FlowId, listener: ListenerId) {
         let queues = &mut self.listeners[listener];
-        queues.half_open.retain(|&other| other != id);
         queues.accept_queue.push_back(id);
         queues.acceptors.drain_into(&mut self.woken);
         self.stats.tcp_accepted += 1;
@@ -197,7 +132,7 @@ impl Engine {
         }
         self.tcp_ports.retain(|_, ids| !ids.is_empty());
         // Handshakes end in silence: the peer may not exist, and hears if it does when it goes on.
-        listener.half_open.into_iter().for_each(|id| self.remove(id));
+        self.handshakes.remove_listener(id);
         listener.accept_queue.into_iter().for_each(|id| self.disown(id));
     }
 

@@ -128,7 +128,8 @@ impl Stack {
         for (_, flow) in &engine.flows {
             match &flow.kind {
                 Kind::Tcp(tcp) => match tcp.phase {
-                    Phase::HalfOpen(_) => stats.tcp_half_open += 1,
+                    // Only while a handshake completes, within one turn.
+                    Phase::HalfOpen(_) => {}
                     Phase::Queued(_) => stats.tcp_backlog += 1,
                     Phase::Open => stats.tcp_open += 1,
                     Phase::Orphan => stats.tcp_orphans += 1,
@@ -137,6 +138,7 @@ impl Stack {
                 Kind::Dhcp => {}
             }
         }
+        stats.tcp_half_open = engine.handshakes.len() as u64;
         stats.tcp_time_wait = engine.time_wait.len() as u64;
         stats.tcp_listeners = engine.listeners.len() as u64;
         stats.memory_used = engine.budget.used() as u64;

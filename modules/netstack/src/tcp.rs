@@ -3,7 +3,12 @@
 //! Demultiplexing, who owns a connection, why it ended, connections that outlive their owner, and
 //! TIME-WAIT without a socket.
 
-use core::{mem, net::SocketAddr, task::Waker, time::Duration};
+use core::{
+    mem,
+    net::{IpAddr, SocketAddr},
+    task::Waker,
+    time::Duration,
+};
 
 use netdev::Transmitter;
 use smoltcp::{
@@ -53,7 +58,7 @@ const KEEP_ALIVE_PROBES: u32 = 4;
 /// Who holds a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// A listener's, in its SYN queue.
+    /// A listener's, while its handshake is being completed.
     HalfOpen(ListenerId),
     /// A listener's, in its accept queue.
     Queued(ListenerId),
@@ -133,6 +138,9 @@ impl Engine {
         if let Some(&id) = self.tuples.get(&segment.tuple) {
             return self.deliver(id, segment, frame, tx);
         }
+        if self.handshakes.contains(&segment.tuple) {
+            return self.continue_handshake(segment, frame, tx);
+        }
         match self.time_wait.judge(segment) {
             Verdict::Unknown | Verdict::Reuse => {}
             Verdict::Acknowledge => return self.acknowledge(segment, frame, tx),
@@ -152,10 +160,6 @@ impl Engine {
         frame: &mut [u8],
         tx: &mut impl Transmitter,
     ) {
-        if self.must_wait_for_room(id, segment) {
-            self.stats.dropped_backlog_full += 1;
-            return;
-        }
         let before = self.flows[id].tcp().map(|(_, socket)| socket.state());
         self.feed(id, frame, tx);
         let now = self.now;
@@ -193,10 +197,25 @@ impl Engine {
         self.count_sent(&activity);
     }
 
+    /// How much a new connection may buffer each way.
+    pub(crate) fn buffer_len(&self) -> usize {
+        if self.budget.is_tight() { BUFFER_LEN_TIGHT } else { BUFFER_LEN }
+    }
+
+    /// Whether the memory budget has room for a connection with such buffers.
+    pub(crate) fn has_room_for(&self, len: usize) -> bool {
+        self.budget.fits(memory(len))
+    }
+
     /// Makes a flow with a socket, if the memory budget allows.
-    pub(crate) fn new_tcp(&mut self, tuple: Tuple, phase: Phase) -> Option<FlowId> {
-        let len = if self.budget.is_tight() { BUFFER_LEN_TIGHT } else { BUFFER_LEN };
-        let memory = 2 * len + FLOW_OVERHEAD;
+    pub(crate) fn new_tcp(
+        &mut self,
+        tuple: Tuple,
+        phase: Phase,
+        len: usize,
+        numbering: Numbering,
+    ) -> Option<FlowId> {
+        let memory = memory(len);
         if !self.budget.reserve(memory) {
             return None;
         }
@@ -206,7 +225,7 @@ impl Engine {
         socket.set_congestion_control(CongestionControl::Reno);
         let flow = TcpFlow {
             tuple,
-            numbering: self.isns.numbering(&tuple, self.now),
+            numbering,
             phase,
             end: None,
             give_up: None,
@@ -263,7 +282,8 @@ impl Engine {
             self.tuples.remove(&tuple);
         }
         match phase {
-            Phase::HalfOpen(listener) => self.settle_half_open(id, listener, state),
+            // It is made and queued within one call, or given up there.
+            Phase::HalfOpen(_) => false,
             Phase::Queued(listener) => {
                 if dead {
                     self.leave_accept_queue(id, listener);
@@ -369,7 +389,10 @@ impl Engine {
         remote: SocketAddr,
     ) -> Result<FlowId, ConnectError> {
         let tuple = self.choose_tuple(local, remote)?;
-        let id = self.new_tcp(tuple, Phase::Open).ok_or(ConnectError::NoMemory)?;
+        let numbering = self.isns.numbering(&tuple, self.now);
+        let id = self
+            .new_tcp(tuple, Phase::Open, self.buffer_len(), numbering)
+            .ok_or(ConnectError::NoMemory)?;
         let Engine { flows, iface, .. } = self;
         if let Some((flow, socket)) = flows[id].tcp() {
             flow.state = State::SynSent;
@@ -426,6 +449,10 @@ impl Engine {
             false => socket.close(),
         }
         self.mark_dirty(id);
+    }
+
+    pub(crate) fn is_half_open(&mut self, id: FlowId) -> bool {
+        self.flows[id].tcp().is_some_and(|(flow, _)| matches!(flow.phase, Phase::HalfOpen(_)))
     }
 
     pub(crate) fn tcp_abort(&mut self, id: FlowId) {
@@ -522,6 +549,24 @@ impl Engine {
             Interest::Write => flow.writers.register(waker),
         }
     }
+}
+
+/// What a connection takes of the memory budget.
+fn memory(buffer_len: usize) -> usize {
+    2 * buffer_len + FLOW_OVERHEAD
+}
+
+/// The largest segment that a packet of `mtu` bytes to `ip` carries (RFC 9293 section 3.7.1).
+pub(crate) fn mss(mtu: usize, ip: IpAddr) -> u16 {
+    const TCP_HEADER_LEN: usize = 20;
+    let ip_header_len = if ip.is_ipv4() { 20 } else { 40 };
+    u16::try_from(mtu - ip_header_len - TCP_HEADER_LEN).unwrap_or(u16::MAX)
+}
+
+/// The window scale that smoltcp announces for a buffer (RFC 7323 section 2.3).
+pub(crate) fn window_scale(buffer_len: usize) -> u8 {
+    let bits = usize::BITS - buffer_len.leading_zeros();
+    bits.saturating_sub(u16::BITS) as u8
 }
 
 /// Where a passive socket listens: on exactly the address that the SYN came to.

@@ -25,6 +25,13 @@ impl Instant {
         self.0
     }
 
+    /// The next multiple of 10 ms. Thousands of deadlines that need not be exact then end a sleep a
+    /// hundred times per second at most.
+    pub(crate) const fn rounded_up(self) -> Instant {
+        const STEP_MICROS: u64 = 10_000;
+        Instant(self.0.div_ceil(STEP_MICROS).saturating_mul(STEP_MICROS))
+    }
+
     /// The time that passed since `earlier`; zero if that lies ahead.
     pub fn saturating_since(self, earlier: Instant) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
@@ -107,5 +114,7 @@ mod tests {
     fn adding_forever_saturates() {
         assert_eq!(Instant::from_micros(5) + Duration::MAX, Instant::from_micros(u64::MAX));
         assert_eq!(Instant::ZERO - Instant::from_micros(5), Duration::ZERO);
+        assert_eq!(Instant::from_micros(10_001).rounded_up(), Instant::from_micros(20_000));
+        assert_eq!(Instant::from_micros(20_000).rounded_up(), Instant::from_micros(20_000));
     }
 }

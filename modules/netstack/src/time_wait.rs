@@ -65,7 +65,7 @@ impl TimeWait {
         if self.queue.len() >= LEN_MAX {
             self.forget_oldest();
         }
-        let expires = now + TIME_WAIT;
+        let expires = (now + TIME_WAIT).rounded_up();
         self.entries.insert(tuple, Entry { receive_next, expires });
         self.queue.push_back((expires, tuple));
     }
