@@ -33,6 +33,7 @@ use crate::{
     interface::{Ipv4Config, link_local},
     isn::IsnSource,
     listener::{Listener, ListenerId},
+    neighbour::{Asked, NEIGHBOUR_RETRY},
     phy::{self, Activity, Phy},
     stack::{Config, Next},
     stats::Stats,
@@ -43,19 +44,15 @@ use crate::{
 
 /// Frames that one flow may send before the next one has its turn: two bursts of 16 segments, as
 /// many as a 64 KiB buffer holds with room to spare.
-const FRAMES_PER_TURN: usize = 48;
+pub(crate) const FRAMES_PER_TURN: usize = 48;
 
 /// How soon a flow is asked again that says it must send at once and sends nothing. It should not
 /// happen; if it does, it costs a hundred calls per second rather than a processor.
 const STUCK_RETRY: Duration = Duration::from_millis(10);
 
-/// How soon a flow may ask for its neighbour again (RFC 1122 section 2.3.2.1). smoltcp sends one such
-/// question in 200 ms, whoever it is for: a flow that always got it would keep the others from asking.
-const NEIGHBOUR_RETRY: Duration = Duration::from_secs(1);
-
 pub(crate) struct Engine {
     pub(crate) iface: Interface,
-    capabilities: DeviceCapabilities,
+    pub(crate) capabilities: DeviceCapabilities,
     pub(crate) now: Instant,
     pub(crate) rng: ChaCha12Rng,
     pub(crate) isns: IsnSource,
@@ -81,6 +78,7 @@ pub(crate) struct Engine {
     pub(crate) dhcp: Option<FlowId>,
     /// Whom the lease came from.
     pub(crate) dhcp_server: Option<Ipv4Addr>,
+    pub(crate) asked: Asked,
     pub(crate) config_waiters: WakerSet,
 
     pub(crate) budget: Budget,
@@ -124,6 +122,7 @@ impl Engine {
             ipv4: None,
             dhcp: None,
             dhcp_server: None,
+            asked: Asked::default(),
             config_waiters: WakerSet::default(),
             budget: Budget::new(config.memory_limit),
             stats: Stats::default(),
@@ -202,9 +201,13 @@ impl Engine {
     fn retry_awaiting_neighbour(&mut self) {
         // They stay until they have sent something: it may have been another neighbour's answer.
         for &id in &self.awaiting_neighbour {
-            if let Some(flow) = self.flows.get_mut(id)
-                && !flow.dirty
-            {
+            let Some(flow) = self.flows.get_mut(id) else {
+                continue;
+            };
+            if let Some((udp, _)) = flow.udp() {
+                udp.outbox.unpark();
+            }
+            if !flow.dirty {
                 flow.dirty = true;
                 self.dirty.push_back(id);
             }
@@ -252,7 +255,10 @@ impl Engine {
                 continue;
             };
             flow.dirty = false;
-            let turn = self.send(id, tx);
+            let turn = match flow.kind {
+                Kind::Udp(_) => self.send_datagrams(id, tx),
+                Kind::Tcp(_) | Kind::Dhcp => self.send(id, tx),
+            };
             sent += turn.frames.max(1);
             if turn.blocked {
                 self.flows[id].dirty = true;
@@ -290,8 +296,8 @@ impl Engine {
             }
             if activity.awaits_neighbour() {
                 self.awaiting_neighbour.insert(id);
-                if Some(id) == self.dhcp && activity.frames == 0 {
-                    self.ask_for_dhcp_server(tx);
+                if let Some(peer) = self.peer_of(id) {
+                    self.ask_for_neighbour(peer, activity.frames > 0, tx);
                 }
             }
             turn.blocked = activity.blocked;
@@ -306,7 +312,7 @@ impl Engine {
 
     /// Sends what is left of a datagram that is being fragmented: smoltcp has room for one, and
     /// would begin the next over it. Returns whether all of it is out.
-    fn send_fragments(&mut self, tx: &mut impl Transmitter) -> bool {
+    pub(crate) fn send_fragments(&mut self, tx: &mut impl Transmitter) -> bool {
         let now = Clock::Tcp.instant(self.now);
         // Without sockets, fragments are the only thing that an interface can be due for.
         while self.iface.poll_at(now, &self.no_sockets).is_some() {
@@ -357,7 +363,11 @@ impl Engine {
             // No acknowledgement is owed any more: all that runs is smoltcp's TIME-WAIT.
             return self.retire(id);
         }
-        let give_up = flow.tcp().and_then(|(tcp, _)| tcp.deadline());
+        let give_up = match &flow.kind {
+            Kind::Tcp(tcp) => tcp.deadline(),
+            Kind::Udp(udp) => udp.deadline(),
+            Kind::Dhcp => None,
+        };
         let Some(mut due) = [due, give_up].into_iter().flatten().min() else {
             return;
         };
@@ -419,7 +429,7 @@ impl Engine {
 #[derive(Default)]
 pub(crate) struct Turn {
     /// Frames sent, except searches for a neighbour.
-    frames: usize,
-    searched: bool,
-    blocked: bool,
+    pub(crate) frames: usize,
+    pub(crate) searched: bool,
+    pub(crate) blocked: bool,
 }

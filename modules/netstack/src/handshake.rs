@@ -236,10 +236,8 @@ impl Engine {
 
     /// Whether a SYN came to us alone and from one host that is not us (RFC 1122 section 4.2.3.10).
     fn is_proper(&self, segment: &Segment, link: &Link) -> bool {
-        let from = segment.tuple.remote.ip();
         let is_ours = HardwareAddress::Ethernet(link.ours) == self.iface.hardware_addr();
-        let is_special = from.is_unspecified() || from.is_multicast() || from.is_loopback();
-        is_ours && !is_special && !self.is_broadcast(from) && !self.has_address(from)
+        is_ours && self.is_proper_source(segment.tuple.remote.ip())
     }
 
     /// A segment for a handshake under way.

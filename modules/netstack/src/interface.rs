@@ -3,17 +3,16 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use netdev::{MacAddress, Transmitter};
+use netdev::MacAddress;
 use rand_core::RngCore;
 use smoltcp::{
     socket::dhcpv4::{Event, Socket as DhcpSocket},
-    wire::{HardwareAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr},
+    wire::{IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr},
 };
 
 use crate::{
     engine::Engine,
     flow::{Flow, FlowId, Kind},
-    reply,
     time::Clock,
 };
 
@@ -117,33 +116,14 @@ impl Engine {
         true
     }
 
-    /// Looks for the neighbour that a renewal of the lease goes to. smoltcp may refuse to: it limits
-    /// how often it asks by the last time it did, which the other flows' faster clock puts far into
-    /// the future of the DHCP client's.
-    pub(crate) fn ask_for_dhcp_server(&mut self, tx: &mut impl Transmitter) {
-        let HardwareAddress::Ethernet(mac) = self.iface.hardware_addr();
-        let (Some(config), Some(server)) = (&self.ipv4, self.dhcp_server) else {
-            return;
-        };
-        let source = config.address;
-        if let Some(IpAddr::V4(target)) = self.next_hop(server.into()) {
-            let activity = reply::ask_for_neighbour(mac, source, target, tx);
-            self.count_sent(&activity);
-        }
-    }
-
-    /// The neighbour that packets to `remote` go to, if there is a way.
-    pub(crate) fn next_hop(&self, remote: IpAddr) -> Option<IpAddr> {
-        let is_on_link = |cidr: &IpCidr| cidr.contains_addr(&remote.into());
-        if self.iface.ip_addrs().iter().any(is_on_link) {
-            return Some(remote);
-        }
-        let gateway = self.ipv4.as_ref().and_then(|config| config.gateway);
-        gateway.filter(|_| remote.is_ipv4()).map(IpAddr::V4)
-    }
-
     pub(crate) fn has_address(&self, ip: IpAddr) -> bool {
         self.iface.has_ip_addr(IpAddress::from(ip))
+    }
+
+    /// Whether packets may come from an address (RFC 1122 section 3.2.1.3): from one host, not us.
+    pub(crate) fn is_proper_source(&self, from: IpAddr) -> bool {
+        let is_special = from.is_unspecified() || from.is_multicast() || from.is_loopback();
+        !is_special && !self.is_broadcast(from) && !self.has_address(from)
     }
 
     pub(crate) fn is_broadcast(&self, ip: IpAddr) -> bool {

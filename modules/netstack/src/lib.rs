@@ -13,7 +13,7 @@
 //! | `tcp`, `handshake`, `listener`, `udp`, `interface` | the protocols' rules, each an `impl Engine` |
 //! | `flow`, `frame`, `phy` | one smoltcp socket in its set; a frame's class; smoltcp's view of a device |
 //! | `time_wait`, `reply` | what needs no socket |
-//! | `isn` | unpredictable sequence numbers |
+//! | `isn`, `neighbour`, `outbox` | sequence numbers, questions and waiting datagrams that smoltcp leaves to us |
 //! | `time`, `hash`, `sync`, `stats`, `error` | the small change |
 //!
 //! ```
@@ -60,6 +60,8 @@ mod hash;
 mod interface;
 mod isn;
 mod listener;
+mod neighbour;
+mod outbox;
 mod phy;
 mod reply;
 mod socket;

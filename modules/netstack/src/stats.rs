@@ -41,6 +41,8 @@ stats! {
     dropped_backlog_full,
     /// SYNs dropped because the memory budget was spent.
     dropped_no_memory,
+    /// Datagrams dropped because the neighbour they were for did not answer.
+    dropped_no_neighbour,
     /// Segments of a connection in TIME-WAIT that needed no answer.
     dropped_time_wait,
     /// Half-open connections given up for newer ones.

@@ -5,28 +5,32 @@ use core::{net::SocketAddr, task::Waker, time::Duration};
 
 use netdev::Transmitter;
 use smoltcp::{
-    socket::udp::{PacketBuffer, PacketMetadata, SendError as SmoltcpSendError, Socket},
+    iface::SocketSet,
+    socket::udp::{PacketBuffer, PacketMetadata, Socket},
     wire::IpListenEndpoint,
 };
 
 use crate::{
-    engine::Engine,
+    engine::{Engine, FRAMES_PER_TURN, Turn},
     error::{BindError, RecvError, SendError},
     flow::{Flow, FlowId, Kind},
     frame::Tuple,
     listener::conflicts,
+    outbox::{self, Datagram, Outbox},
+    phy::Phy,
     stack::Interest,
     time::{Clock, Instant},
 };
 
 /// The largest payload of an IPv4 datagram: 65,535 bytes less two headers.
 const PAYLOAD_LEN_MAX: usize = 65_507;
-/// Bytes that a socket buffers each way: one datagram of the largest size.
+/// Bytes that a socket buffers of what it receives: one datagram of the largest size.
 const BUFFER_LEN: usize = 64 * 1024;
-/// Datagrams that a socket buffers each way: as many as a receive ring holds.
+/// Datagrams that a socket buffers of what it receives: as many as a receive ring holds.
 const BUFFER_DATAGRAMS: usize = 256;
-/// What a socket takes of the memory budget: buffers, their metadata, smoltcp's socket.
-const MEMORY: usize = 2 * (BUFFER_LEN + BUFFER_DATAGRAMS * size_of::<PacketMetadata>()) + 1024;
+/// What a socket takes of the memory budget: its buffer, its outbox, what is being sent.
+const MEMORY: usize =
+    BUFFER_LEN + BUFFER_DATAGRAMS * size_of::<PacketMetadata>() + outbox::LEN_MAX + 1024;
 
 /// How long a dropped socket may take to send what it has: a few searches for a neighbour.
 const ORPHAN_LIFETIME: Duration = Duration::from_secs(3);
@@ -34,10 +38,33 @@ const ORPHAN_LIFETIME: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct UdpFlow {
     pub(crate) local: SocketAddr,
+    pub(crate) outbox: Outbox,
     /// Nobody owns the socket any more.
     is_orphan: bool,
     /// When an orphan is given up.
     give_up: Option<Instant>,
+}
+
+impl UdpFlow {
+    /// When it is to be looked at again, whatever happens.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        [self.give_up, self.outbox.deadline()].into_iter().flatten().min()
+    }
+}
+
+/// Where a socket is bound, as smoltcp has it.
+fn endpoint(local: SocketAddr) -> IpListenEndpoint {
+    let addr = (!local.ip().is_unspecified()).then(|| local.ip().into());
+    IpListenEndpoint { addr, port: local.port() }
+}
+
+/// What a datagram came to.
+enum Fate {
+    Sent,
+    /// Its neighbour must be found first; `searched` if smoltcp has begun to.
+    Waits {
+        searched: bool,
+    },
 }
 
 impl Engine {
@@ -58,14 +85,12 @@ impl Engine {
         if !self.budget.reserve(MEMORY) {
             return Err(BindError::NoMemory);
         }
-        let buffer = || {
-            PacketBuffer::new(vec![PacketMetadata::EMPTY; BUFFER_DATAGRAMS], vec![0; BUFFER_LEN])
-        };
-        let mut socket = Socket::new(buffer(), buffer());
-        let addr = (!local.ip().is_unspecified()).then(|| local.ip().into());
-        socket.bind(IpListenEndpoint { addr, port }).expect("a fresh socket and a port not 0");
-        let flow =
-            UdpFlow { local: SocketAddr::new(local.ip(), port), is_orphan: false, give_up: None };
+        let local = SocketAddr::new(local.ip(), port);
+        let received =
+            PacketBuffer::new(vec![PacketMetadata::EMPTY; BUFFER_DATAGRAMS], vec![0; BUFFER_LEN]);
+        let mut socket = Socket::new(received, PacketBuffer::new(vec![], vec![]));
+        socket.bind(endpoint(local)).expect("a fresh socket and a port not 0");
+        let flow = UdpFlow { local, outbox: Outbox::default(), is_orphan: false, give_up: None };
         let id = self.flows.insert(Flow::new(Kind::Udp(flow), Clock::Tcp, socket, MEMORY));
         self.udp_ports.entry(port).or_default().push(id);
         Ok(id)
@@ -93,6 +118,9 @@ impl Engine {
         {
             return self.feed(id, frame, tx);
         }
+        if !self.is_proper_source(tuple.remote.ip()) {
+            return;
+        }
         let exact = self.udp_on(local.port()).find(|(_, bound)| bound.ip() == local.ip());
         let socket = exact.or_else(|| {
             self.udp_on(local.port()).find(|(_, bound)| {
@@ -105,6 +133,69 @@ impl Engine {
         }
     }
 
+    /// Sends what waits in the outbox. A datagram whose neighbour is not known steps aside.
+    pub(crate) fn send_datagrams(&mut self, id: FlowId, tx: &mut impl Transmitter) -> Turn {
+        let mut turn = Turn::default();
+        while turn.frames < FRAMES_PER_TURN {
+            if !self.send_fragments(tx) || !tx.is_ready() {
+                turn.blocked = true;
+                break;
+            }
+            let Some((udp, _)) = self.flows[id].udp() else {
+                break;
+            };
+            let Some(datagram) = udp.outbox.pop() else {
+                break;
+            };
+            match self.send_datagram(id, &datagram, tx) {
+                Fate::Sent => turn.frames += 1,
+                Fate::Waits { searched } => {
+                    turn.searched |= searched;
+                    self.park(id, datagram, searched, tx);
+                }
+            }
+        }
+        turn
+    }
+
+    /// smoltcp holds everything that is behind a datagram whose neighbour it does not know. So it is
+    /// given one at a time, in a socket that can be thrown away.
+    fn send_datagram(
+        &mut self,
+        id: FlowId,
+        datagram: &Datagram,
+        tx: &mut impl Transmitter,
+    ) -> Fate {
+        let Kind::Udp(udp) = &self.flows[id].kind else {
+            return Fate::Sent;
+        };
+        let buffer = PacketBuffer::new(vec![PacketMetadata::EMPTY], vec![0; datagram.data.len()]);
+        let mut socket = Socket::new(PacketBuffer::new(vec![], vec![]), buffer);
+        socket.bind(endpoint(udp.local)).expect("a fresh socket and a port not 0");
+        let queued = socket.send_slice(&datagram.data, datagram.to);
+        debug_assert!(queued.is_ok(), "a buffer as long as the datagram");
+        let mut set = SocketSet::new(vec![]);
+        set.add(socket);
+        let mut phy = Phy::transmit_only(&self.capabilities, tx);
+        self.iface.poll_egress(Clock::Tcp.instant(self.now), &mut phy, &mut set);
+        let activity = phy.activity;
+        self.count_sent(&activity);
+        match activity.awaits_neighbour() {
+            true => Fate::Waits { searched: activity.frames > 0 },
+            false => Fate::Sent,
+        }
+    }
+
+    fn park(&mut self, id: FlowId, datagram: Datagram, searched: bool, tx: &mut impl Transmitter) {
+        let to = datagram.to.ip();
+        let now = self.now;
+        if let Some((udp, _)) = self.flows[id].udp() {
+            self.stats.dropped_no_neighbour += udp.outbox.park(datagram, now);
+        }
+        self.awaiting_neighbour.insert(id);
+        self.ask_for_neighbour(to, searched, tx);
+    }
+
     /// Returns whether the socket lives on.
     pub(crate) fn settle_udp(&mut self, id: FlowId) -> bool {
         let now = self.now;
@@ -112,18 +203,22 @@ impl Engine {
         let Some((udp, socket)) = flow.udp() else {
             return true;
         };
+        let dropped = udp.outbox.expire(now);
+        let (nothing_waits, writable) = (udp.outbox.is_empty(), udp.outbox.has_room());
         if udp.is_orphan {
             // Not when it was released: the time of an application's call is not known.
             let give_up = *udp.give_up.get_or_insert(now + ORPHAN_LIFETIME);
-            return socket.send_queue() > 0 && now < give_up;
+            self.stats.dropped_no_neighbour += dropped;
+            return !nothing_waits && now < give_up;
         }
-        let (readable, writable) = (socket.can_recv(), socket.can_send());
+        let readable = socket.can_recv();
         if readable {
             flow.readers.drain_into(&mut self.woken);
         }
         if writable {
             flow.writers.drain_into(&mut self.woken);
         }
+        self.stats.dropped_no_neighbour += dropped;
         true
     }
 
@@ -146,11 +241,12 @@ impl Engine {
         if self.source_address(remote.ip()).is_none() {
             return Err(SendError::Unreachable);
         }
-        if let Some((_, socket)) = self.flows[id].udp() {
-            socket.send_slice(data, remote).map_err(|error| match error {
-                SmoltcpSendError::BufferFull => SendError::WouldBlock,
-                SmoltcpSendError::Unaddressable => SendError::Invalid,
-            })?;
+        if let Some((udp, _)) = self.flows[id].udp() {
+            let (is_queued, dropped) = udp.outbox.push(Datagram::new(remote, data));
+            self.stats.dropped_no_neighbour += dropped;
+            if !is_queued {
+                return Err(SendError::WouldBlock);
+            }
         }
         self.mark_dirty(id);
         Ok(())

@@ -10,6 +10,7 @@ use crate::harness::{
     apps::{SOON, noise},
     at,
     bench::{Bench, INWARD},
+    config,
     link::Link,
     wire,
 };
@@ -290,4 +291,47 @@ fn a_port_of_nobody_is_unreachable() {
 
     bench.inject(&wire::datagram(INWARD, at(2, 9), at(255, 7), b"hello?"));
     assert!(bench.take_sent().is_empty(), "a broadcast is not answered");
+}
+
+/// One that does not answer costs its own datagrams (RFC 1122 section 2.3.2.2), nobody else's.
+#[test]
+fn an_absent_neighbour_holds_up_nobody_else() {
+    let mut bench = Bench::silent(&config(1));
+    let socket = bind(&bench.stack(), at(1, 7));
+    bench.answer_arp([10, 0, 0, 2].into());
+    bench.take_sent();
+    let sent_to = |bench: &mut Bench, to| {
+        let sent = bench.take_sent();
+        sent.iter().filter_map(|frame| wire::udp(frame)).filter(|(_, who, _)| *who == to).count()
+    };
+    for round in 0..20 {
+        socket.try_send_to(b"anyone?", at(77, 7)).unwrap();
+        socket.try_send_to(b"hello", at(2, 7)).unwrap();
+        bench.run_for(Duration::from_millis(10));
+        assert_eq!(sent_to(&mut bench, at(2, 7)), 1, "{round}");
+    }
+    bench.run_for(Duration::from_secs(2));
+    assert_eq!(bench.stats().dropped_no_neighbour, 20);
+
+    // One that answers late gets what has waited less than a second.
+    socket.try_send_to(b"late", at(78, 7)).unwrap();
+    bench.run_for(Duration::from_millis(900));
+    bench.answer_arp([10, 0, 0, 78].into());
+    assert_eq!(sent_to(&mut bench, at(78, 7)), 1);
+    drop(socket);
+    bench.run_for(Duration::from_secs(5));
+    assert_eq!(bench.stats().memory_used, 0);
+}
+
+/// RFC 1122 section 3.2.1.3: no packet comes from our own address, from everybody or from nobody.
+#[test]
+fn datagrams_from_impossible_sources_are_ignored() {
+    let mut bench = Bench::new();
+    let socket = bind(&bench.stack(), at(1, 7));
+    for from in ["10.0.0.1:7", "10.0.0.255:7", "127.0.0.1:7", "224.0.0.1:7", "0.0.0.0:7"] {
+        let frame = wire::datagram(INWARD, from.parse().unwrap(), at(1, 7), b"x");
+        bench.inject(&frame);
+        bench.run_for(Duration::from_millis(1));
+        assert_eq!(received(&socket), None, "{from}");
+    }
 }
