@@ -112,14 +112,12 @@ fn parse_network(text: &str) -> Result<(Ipv4Addr, u8), &'static str> {
         Ok(len @ 1..=32) => len,
         _ => return Err("the prefix length is a number from 1 to 32"),
     };
-    if address.is_unspecified() || address.is_broadcast() || address.is_multicast() {
-        return Err("not the address of one host");
+    // RFC 1112 section 4 reserves what lies above multicast.
+    let is_special = address.is_loopback() || address.octets()[0] >= 224;
+    if address.is_unspecified() || is_special {
+        return Err("not the address of one host on a network");
     }
-    // RFC 3021: a network of two has neither a network address nor a broadcast address.
-    let host = address.to_bits() & !mask(prefix_len);
-    if prefix_len < 31 && (host == 0 || host == !mask(prefix_len)) {
-        return Err("the network's own address or its broadcast address");
-    }
+    check_host(address, prefix_len)?;
     Ok((address, prefix_len))
 }
 
@@ -131,7 +129,17 @@ fn parse_gateway(text: &str, address: Ipv4Addr, prefix_len: u8) -> Result<Ipv4Ad
     if gateway == address {
         return Err("our own address");
     }
+    check_host(gateway, prefix_len)?;
     Ok(gateway)
+}
+
+/// RFC 3021: a network of two has neither a network address nor a broadcast address.
+fn check_host(address: Ipv4Addr, prefix_len: u8) -> Result<(), &'static str> {
+    let host = address.to_bits() & !mask(prefix_len);
+    match prefix_len < 31 && (host == 0 || host == !mask(prefix_len)) {
+        true => Err("the network's own address or its broadcast address"),
+        false => Ok(()),
+    }
 }
 
 fn parse_list(text: &str) -> Option<Vec<Ipv4Addr>> {
@@ -189,6 +197,9 @@ mod tests {
             ("net.ip=10.0.2.15/-1", "net.ip=10.0.2.15/-1: the prefix length"),
             ("net.ip=0.0.0.0/8", "net.ip=0.0.0.0/8: not the address of one host"),
             ("net.ip=224.0.0.1/4", "net.ip=224.0.0.1/4: not the address of one host"),
+            ("net.ip=127.0.0.1/8", "net.ip=127.0.0.1/8: not the address of one host"),
+            ("net.ip=240.0.0.1/8", "net.ip=240.0.0.1/8: not the address of one host"),
+            ("net.ip=10.0.2.15/24 net.gw=10.0.2.255", "net.gw=10.0.2.255: the network's own"),
             ("net.ip=10.0.2.0/24", "net.ip=10.0.2.0/24: the network's own"),
             ("net.ip=10.0.2.255/24", "net.ip=10.0.2.255/24: the network's own"),
             ("net.ip=10.0.2.15/24 net.gw=10.0.3.1", "net.gw=10.0.3.1: not in the network"),

@@ -52,6 +52,7 @@ pub fn run(application: impl Future<Output = ()>) {
     let memory_limit = memory::free_bytes() / SOCKETS_SHARE;
     let config = Config { addressing, seed: seed.bytes, memory_limit };
     let mut runner = Runner::new(ThisMachine, nic, &config);
+    runner.handle().stack().set_free_memory(memory::free_bytes);
     runner.handle().spawn(announce_addresses());
     runner.block_on(application);
 }

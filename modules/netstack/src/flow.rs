@@ -128,24 +128,37 @@ impl WakerSet {
 pub(crate) struct Budget {
     limit: usize,
     used: usize,
+    /// What the machine has left, if that can be told.
+    free: Option<fn() -> usize>,
 }
 
 impl Budget {
     pub(crate) fn new(limit: usize) -> Self {
-        Budget { limit, used: 0 }
+        Budget { limit, used: 0, free: None }
     }
 
     pub(crate) fn used(&self) -> usize {
         self.used
     }
 
-    /// Whether more than half is gone: time to be modest.
-    pub(crate) fn is_tight(&self) -> bool {
-        self.used > self.limit / 2
+    pub(crate) fn set_free(&mut self, free: fn() -> usize) {
+        self.free = Some(free);
     }
 
+    fn free(&self) -> usize {
+        self.free.map_or(usize::MAX, |free| free())
+    }
+
+    /// Whether more than half is gone, of the budget or of what the machine could have given for it:
+    /// time to be modest.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.used > self.limit / 2 || self.free() < self.limit
+    }
+
+    /// The application allocates as well, for every connection that it accepts. So a quarter of the
+    /// limit must stay free when sockets have had theirs.
     pub(crate) fn fits(&self, bytes: usize) -> bool {
-        self.limit - self.used >= bytes
+        self.limit - self.used >= bytes && self.free() >= bytes + self.limit / 4
     }
 
     pub(crate) fn reserve(&mut self, bytes: usize) -> bool {

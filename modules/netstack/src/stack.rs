@@ -90,6 +90,12 @@ impl Stack {
         self.0.lock().poller = Some(waker.clone());
     }
 
+    /// Has the stack look at what the machine has left before it takes memory for a socket, besides
+    /// [`Config::memory_limit`]. `free` tells it in bytes; it is called with the stack locked.
+    pub fn set_free_memory(&self, free: fn() -> usize) {
+        self.0.lock().budget.set_free(free);
+    }
+
     /// Runs an application call, and wakes whom it concerns when the lock has been let go.
     pub(crate) fn with<R>(&self, call: impl FnOnce(&mut Engine) -> R) -> R {
         let (result, woken, poller) = {

@@ -1,6 +1,9 @@
 //! The memory budget: what is refused when it is spent, and that it comes back.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use netstack::{BindError, Config, ConnectError, TcpStream, UdpSocket};
 use smoltcp::wire::TcpControl;
@@ -63,6 +66,22 @@ fn a_flood_spends_no_memory() {
     assert_eq!((stats.tcp_half_open, stats.memory_used, stats.dropped_no_memory), (500, 0, 0));
     bench.open(9, 80);
     assert_eq!(accepted(&listener).unwrap().peer_addr(), at(2, 9));
+}
+
+/// The application may have taken what the budget promised.
+#[test]
+fn a_machine_without_memory_gives_none_to_sockets() {
+    static FREE: AtomicUsize = AtomicUsize::new(0);
+    let mut bench = Bench::with_config(&scarce());
+    bench.stack().set_free_memory(|| FREE.load(Ordering::Relaxed));
+    let _listener = listen(&bench.stack(), at(1, 80));
+    let syn = Segment::new(at(2, 7), at(1, 80), TcpControl::Syn, 0);
+    for (free, answers) in [(SCARCE_MEMORY / 4, 0), (SCARCE_MEMORY, 1)] {
+        FREE.store(free, Ordering::Relaxed);
+        bench.segment(syn);
+        assert_eq!(bench.answer().iter().count(), answers, "{free} bytes free");
+    }
+    assert_eq!(bench.stats().dropped_no_memory, 1);
 }
 
 #[test]
