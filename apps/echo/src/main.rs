@@ -41,6 +41,8 @@ where
 {
     while let Ok((stream, _peer)) = listener.accept().await {
         stream.set_keep_alive(Some(KEEP_ALIVE));
+        // What comes back must not wait for the acknowledgement of what came back before.
+        stream.set_nodelay(true);
         // A connection that breaks is its peer's affair.
         task::spawn(async move {
             let _ = service(stream).await;
