@@ -87,7 +87,7 @@ pub mod net {
 /// Reading, writing and errors.
 pub mod io {
     pub use axerrno::{AxError, AxResult};
-    pub use embedded_io_async::{Read, Write};
+    pub use embedded_io_async::{BufRead, Read, Write};
     pub use netasync::io::{AsyncRead, AsyncWrite, BufStream, Error};
 }
 

@@ -1,59 +1,118 @@
 //! What stands behind each path.
 
-use alloc::{collections::VecDeque, format, string::ToString, vec, vec::Vec};
+use alloc::{collections::VecDeque, format, vec, vec::Vec};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use axwire::{
-    io::{BufStream, Error as IoError, Read, Write},
-    memory, net,
-    net::TcpStream,
-    time,
-};
-use edge_http::{
-    Method,
-    io::{Error, server},
-};
+use axwire::{memory, net, time};
 
-/// Lines that the head of a request may have.
-const HEADERS_MAX: usize = 32;
+use crate::http::{Exchange, Failure, Method, Refusal, decimal};
+
 /// The largest body that `/echo` keeps; it answers when it has all of it.
-const ECHO_LEN_MAX: usize = 64 << 20;
-/// Memory that `/echo` leaves to everybody else.
-const MEMORY_RESERVE: usize = 4 << 20;
-/// A piece of a body, sent or kept at a time; a multiple of 256.
+const ECHO_LEN_MAX: u64 = 64 << 20;
+/// Memory that uploads leave to everybody else, beside [`SOCKETS_SHARE`]: what several hundred
+/// connections take for a request and a response.
+const RESERVE: usize = 4 << 20;
+/// The part of the memory free at the start below which the stack takes on no more connections: the
+/// eighth.
+const SOCKETS_SHARE: usize = 8;
+/// Memory without which no more connections are taken on. An allocation that fails ends the
+/// machine, and those that are served still need some.
+const ACCEPT_RESERVE: usize = 2 << 20;
+/// A piece of a kept body. Small, so that free memory in many parts will do.
 const PIECE_LEN: usize = 16 * 1024;
 
-pub(crate) type Stream = BufStream<TcpStream>;
-pub(crate) type Connection<'a> = server::Connection<'a, &'a mut Stream, HEADERS_MAX>;
-pub(crate) type HttpResult<T = ()> = Result<T, Error<IoError>>;
+/// What `/bytes/N` repeats; a multiple of 256 long.
+static PATTERN: [u8; 16 * 1024] = {
+    let mut pattern = [0; 16 * 1024];
+    let mut i = 0;
+    while i < pattern.len() {
+        pattern[i] = i as u8;
+        i += 1;
+    }
+    pattern
+};
+
+/// Bytes promised to uploads and not yet allocated for them.
+static RESERVED: AtomicUsize = AtomicUsize::new(0);
+
+/// What was free before the first connection.
+static FREE_AT_START: AtomicUsize = AtomicUsize::new(0);
+
+/// Looks at the memory before it is used.
+pub(crate) fn measure_memory() {
+    FREE_AT_START.store(memory::free(), Relaxed);
+}
+
+/// Whether there is memory for another connection.
+pub(crate) fn has_room() -> bool {
+    memory::free() >= ACCEPT_RESERVE.saturating_add(RESERVED.load(Relaxed))
+}
+
+/// A part of [`RESERVED`].
+#[derive(Debug, Default)]
+struct Reservation(usize);
+
+impl Reservation {
+    /// Reserves `len` bytes more, or nothing.
+    fn grow(&mut self, len: usize) -> Result<(), Refusal> {
+        // Counted first: of two that look at the same time, none overlooks the other.
+        let others = RESERVED.fetch_add(len, Relaxed);
+        self.0 += len;
+        let reserve = RESERVE + FREE_AT_START.load(Relaxed) / SOCKETS_SHARE;
+        if len > 0 && memory::free() < others.saturating_add(len).saturating_add(reserve) {
+            self.shrink(len);
+            return Err(Refusal::new(503, "no memory is left for this body"));
+        }
+        Ok(())
+    }
+
+    /// Gives up to `len` bytes back, because they have been allocated.
+    fn shrink(&mut self, len: usize) {
+        let len = len.min(self.0);
+        RESERVED.fetch_sub(len, Relaxed);
+        self.0 -= len;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.shrink(self.0);
+    }
+}
 
 /// A page that shows the counters and fetches them anew every second.
-pub(crate) async fn page(connection: &mut Connection<'_>) -> HttpResult {
-    respond(connection, "text/html; charset=utf-8", include_bytes!("page.html")).await
+pub(crate) async fn page(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    let fields = "Content-Type: text/html; charset=utf-8\r\n";
+    exchange.respond(200, fields, include_bytes!("page.html")).await
 }
 
 /// Every counter of the stack as JSON.
-pub(crate) async fn stats(connection: &mut Connection<'_>) -> HttpResult {
+pub(crate) async fn stats(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let uptime_ms = time::uptime().as_millis();
     let mut json = format!("{{\"uptime_ms\":{uptime_ms},\"memory_free\":{}", memory::free());
     for (name, value) in net::stats().iter() {
         json += &format!(",\"{name}\":{value}");
     }
     json += "}\n";
-    respond(connection, "application/json", json.as_bytes()).await
+    exchange.respond(200, "Content-Type: application/json\r\n", json.as_bytes()).await
 }
 
-/// A body of as many bytes as `len` says.
-pub(crate) async fn bytes(connection: &mut Connection<'_>, len: &str) -> HttpResult {
-    let Ok(mut left) = len.parse::<u64>() else {
-        return fail(connection, 400, "/bytes/N wants N to be a number below 2^64").await;
+/// The content type of bytes that are just bytes.
+const BYTES: &str = "Content-Type: application/octet-stream\r\n";
+
+/// A body of as many bytes as `number` says.
+pub(crate) async fn bytes(exchange: &mut Exchange<'_>, number: &str) -> Result<(), Failure> {
+    let Some(len) = decimal(number) else {
+        return exchange.fail(400, "/bytes/N wants N to be a number below 2^64").await;
     };
-    if !begin(connection, 200, "application/octet-stream", left).await? {
+    exchange.begin(200, BYTES, len).await?;
+    if exchange.request.method == Method::Head {
         return Ok(());
     }
-    let piece: Vec<u8> = (0..PIECE_LEN).map(|i| i as u8).collect();
+    let mut left = len;
     while left > 0 {
-        let len = left.min(PIECE_LEN as u64);
-        connection.write_all(&piece[..len as usize]).await?;
+        let len = left.min(PATTERN.len() as u64);
+        exchange.write(&PATTERN[..len as usize]).await?;
         left -= len;
     }
     Ok(())
@@ -61,47 +120,55 @@ pub(crate) async fn bytes(connection: &mut Connection<'_>, len: &str) -> HttpRes
 
 /// The request's body. It is kept until it is complete, because many a client does not read before
 /// it has sent everything.
-pub(crate) async fn echo(connection: &mut Connection<'_>) -> HttpResult {
-    let headers = connection.headers()?;
-    let announced = headers.headers.content_len().unwrap_or(0);
-    if headers.headers.get("Expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
-    {
-        let stream = connection.split().1.as_raw_reader();
-        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(Error::Io)?;
-    }
-    if announced > ECHO_LEN_MAX as u64 {
-        return fail(connection, 413, "/echo takes 64 MiB at most").await;
-    }
-    let mut body: VecDeque<Vec<u8>> = VecDeque::new();
-    let mut len = 0;
-    loop {
-        if memory::free() < PIECE_LEN + MEMORY_RESERVE {
-            return fail(connection, 503, "no memory is left for this body").await;
-        }
-        let piece = read_piece(connection).await?;
-        len += piece.len();
-        if len > ECHO_LEN_MAX {
-            return fail(connection, 413, "/echo takes 64 MiB at most").await;
-        }
-        let is_last = piece.len() < PIECE_LEN;
-        body.push_back(piece);
-        if is_last {
-            break;
-        }
-    }
-    begin(connection, 200, "application/octet-stream", len as u64).await?;
-    while let Some(piece) = body.pop_front() {
-        connection.write_all(&piece).await?;
+pub(crate) async fn echo(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    let (mut pieces, len) = keep(exchange).await?;
+    exchange.begin(200, BYTES, len).await?;
+    while let Some(piece) = pieces.pop_front() {
+        exchange.write(&piece).await?;
     }
     Ok(())
 }
 
+/// Keeps the request's body. One whose length is known is refused at the start or not at all.
+async fn keep(exchange: &mut Exchange<'_>) -> Result<(VecDeque<Vec<u8>>, u64), Failure> {
+    let too_large = Refusal::new(413, "/echo takes 64 MiB at most");
+    let announced = exchange.announced_len();
+    if announced.is_some_and(|len| len > ECHO_LEN_MAX) {
+        return Err(too_large.into());
+    }
+    let mut reservation = Reservation::default();
+    reservation.grow(announced.unwrap_or(0) as usize)?;
+    let (mut pieces, mut len) = (VecDeque::new(), 0);
+    loop {
+        let piece = read_piece(exchange, &mut reservation).await?;
+        if piece.is_empty() {
+            return Ok((pieces, len));
+        }
+        len += piece.len() as u64;
+        if len > ECHO_LEN_MAX {
+            return Err(too_large.into());
+        }
+        pieces.push_back(piece);
+    }
+}
+
 /// Reads until a piece is full or the body ends.
-async fn read_piece(connection: &mut Connection<'_>) -> HttpResult<Vec<u8>> {
-    let mut piece = vec![0; PIECE_LEN];
+async fn read_piece(
+    exchange: &mut Exchange<'_>,
+    reservation: &mut Reservation,
+) -> Result<Vec<u8>, Failure> {
+    let piece_len = match exchange.announced_len() {
+        Some(left) => left.min(PIECE_LEN as u64) as usize,
+        None => {
+            reservation.grow(PIECE_LEN)?;
+            PIECE_LEN
+        }
+    };
+    let mut piece = vec![0; piece_len];
+    reservation.shrink(piece_len);
     let mut len = 0;
-    while len < PIECE_LEN {
-        match connection.read(&mut piece[len..]).await? {
+    while len < piece_len {
+        match exchange.read(&mut piece[len..]).await? {
             0 => break,
             read => len += read,
         }
@@ -110,40 +177,8 @@ async fn read_piece(connection: &mut Connection<'_>) -> HttpResult<Vec<u8>> {
     Ok(piece)
 }
 
-/// An error with a line that says why.
-pub(crate) async fn fail(connection: &mut Connection<'_>, status: u16, why: &str) -> HttpResult {
-    let text = format!("{why}\n");
-    if begin(connection, status, "text/plain", text.len() as u64).await? {
-        connection.write_all(text.as_bytes()).await?;
-    }
-    Ok(())
-}
-
-async fn respond(connection: &mut Connection<'_>, content_type: &str, body: &[u8]) -> HttpResult {
-    if begin(connection, 200, content_type, body.len() as u64).await? {
-        connection.write_all(body).await?;
-    }
-    Ok(())
-}
-
-/// Sends the head of a response. Returns whether a body follows.
-async fn begin(
-    connection: &mut Connection<'_>,
-    status: u16,
-    content_type: &str,
-    len: u64,
-) -> HttpResult<bool> {
-    let is_head = connection.headers()?.method == Method::Head;
-    let reason = match status {
-        200 => "OK",
-        400 => "Bad Request",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        413 => "Content Too Large",
-        _ => "Service Unavailable",
-    };
-    let len = len.to_string();
-    let headers = [("Content-Type", content_type), ("Content-Length", len.as_str())];
-    connection.initiate_response(status, Some(reason), &headers).await?;
-    Ok(!is_head)
+/// Says which methods the path has.
+pub(crate) async fn only(exchange: &mut Exchange<'_>, methods: &str) -> Result<(), Failure> {
+    let fields = format!("Allow: {methods}\r\nContent-Type: text/plain\r\n");
+    exchange.respond(405, &fields, b"wrong method\n").await
 }

@@ -8,7 +8,7 @@ use core::{
 };
 
 use axerrno::{AxError, AxResult};
-use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use embedded_io_async::{BufRead, ErrorKind, ErrorType, Read, Write};
 
 /// Reads bytes.
 pub trait AsyncRead {
@@ -116,18 +116,33 @@ impl<S: ErrorType> ErrorType for BufStream<S> {
 
 impl<S: Read + Write> Read for BufStream<S> {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, S::Error> {
+        if self.unread.is_empty() && buffer.len() >= BUFFER_LEN {
+            self.drain().await?;
+            return self.stream.read(buffer).await;
+        }
+        let unread = self.fill_buf().await?;
+        let len = unread.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&unread[..len]);
+        self.consume(len);
+        Ok(len)
+    }
+}
+
+impl<S: Read + Write> BufRead for BufStream<S> {
+    async fn fill_buf(&mut self) -> Result<&[u8], S::Error> {
         if self.unread.is_empty() {
             self.drain().await?;
-            if buffer.len() >= BUFFER_LEN {
-                return self.stream.read(buffer).await;
-            }
             let len = self.stream.read(&mut self.read).await?;
             self.unread = 0..len;
         }
-        let len = self.unread.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&self.read[self.unread.start..][..len]);
+        Ok(&self.read[self.unread.clone()])
+    }
+
+    /// # Panics
+    /// If `len` is more than [`fill_buf`](BufRead::fill_buf) has shown.
+    fn consume(&mut self, len: usize) {
+        assert!(len <= self.unread.len(), "more is consumed than was read");
         self.unread.start += len;
-        Ok(len)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use axerrno::AxError;
-use embedded_io_async::{Read, Write};
+use embedded_io_async::{BufRead, Read, Write};
 use futures_util::{FutureExt, future::join_all, select_biased};
 use netasync::{
     Shutdown, TcpListener, TcpSocket, TcpStream, UdpSocket,
@@ -274,6 +274,31 @@ fn poll_traits_and_buffers_carry_the_same_bytes() {
         stream.read_exact(&mut last).await.unwrap();
         assert_eq!((&last, stream.buffered()), (b"goes with the next read", 0));
         assert_eq!(stream.get_ref().peer_addr(), server_addr(7));
+    });
+}
+
+#[test]
+fn a_buffer_shows_bytes_until_they_are_consumed() {
+    let mut world = World::new();
+    world.run(echo_server(7), async {
+        let stream = TcpStream::connect(server_addr(7)).await.unwrap();
+        let mut stream = BufStream::new(stream);
+        // Nothing flushes: a read that has to wait sends first.
+        stream.write_all(b"hello world").await.unwrap();
+        assert_eq!(stream.fill_buf().await.unwrap(), b"hello world");
+        stream.consume(6);
+        // What is there needs no read, so that this waits.
+        stream.write_all(b"again").await.unwrap();
+        assert_eq!(stream.fill_buf().await.unwrap(), b"world");
+        assert_eq!(stream.buffered(), 5);
+        let mut word = [0; 3];
+        stream.read_exact(&mut word).await.unwrap();
+        assert_eq!((&word, stream.fill_buf().await.unwrap()), (b"wor", &b"ld"[..]));
+        stream.consume(2);
+        assert_eq!(stream.fill_buf().await.unwrap(), b"again");
+        stream.consume(5);
+        stream.get_ref().shutdown(Shutdown::Write);
+        assert_eq!(stream.fill_buf().await.unwrap(), b"", "the end of the stream");
     });
 }
 

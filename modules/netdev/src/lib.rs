@@ -9,6 +9,7 @@
 //!
 //! - `lib.rs`: the traits
 //! - [`cable`]: two devices joined by a wire in memory, for tests
+//! - [`pcap`]: a tap on any device, which records its frames
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@
 extern crate alloc;
 
 pub mod cable;
+pub mod pcap;
 
 /// An Ethernet (MAC) address.
 pub type MacAddress = [u8; 6];

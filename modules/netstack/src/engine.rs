@@ -217,8 +217,8 @@ impl Engine {
     /// Hands a frame to the flow it is for.
     pub(crate) fn feed(&mut self, id: FlowId, frame: &mut [u8], tx: &mut impl Transmitter) {
         let flow = &mut self.flows[id];
-        let numbering = flow.kind.numbering();
-        if let Some(numbering) = &numbering {
+        let mut numbering = flow.kind.numbering();
+        if let Some(numbering) = &mut numbering {
             numbering.incoming(frame);
         }
         let mut phy = Phy::with_frame(&self.capabilities, frame, tx).numbered(numbering);
@@ -277,7 +277,8 @@ impl Engine {
     pub(crate) fn send(&mut self, id: FlowId, tx: &mut impl Transmitter) -> Turn {
         let mut turn = Turn::default();
         while turn.frames < FRAMES_PER_TURN {
-            if !self.send_fragments(tx) {
+            // smoltcp forgets a fast retransmission that it has no room for.
+            if !self.send_fragments(tx) || !tx.is_ready() {
                 turn.blocked = true;
                 break;
             }

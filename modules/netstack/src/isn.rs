@@ -8,7 +8,8 @@
 use core::hash::BuildHasher;
 
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber,
+    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpOption, TcpPacket,
+    TcpSeqNumber,
 };
 
 use crate::{frame::Tuple, hash::Keyed, time::Instant};
@@ -45,11 +46,16 @@ pub(crate) struct Numbering {
     offset: Option<u32>,
     /// The highest sequence number sent, on the wire: SND.NXT of RFC 9293.
     send_next: TcpSeqNumber,
+    /// The end of the peer's window, on the wire, as far as it has ever reached.
+    window_end: Option<TcpSeqNumber>,
+    /// The peer's window scale.
+    window_scale: u8,
 }
 
 impl Numbering {
     pub(crate) fn beginning_at(isn: u32) -> Self {
-        Numbering { isn, offset: None, send_next: TcpSeqNumber(isn as i32) }
+        let send_next = TcpSeqNumber(isn as i32);
+        Numbering { isn, offset: None, send_next, window_end: None, window_scale: 0 }
     }
 
     /// Turns a frame that smoltcp wrote into one for the wire.
@@ -68,36 +74,69 @@ impl Numbering {
         }
     }
 
+    /// Keeps the furthest end of the window: what an older segment says is no news, and a window that
+    /// moves back is against RFC 9293 section 3.8.6.
+    fn note_window(&mut self, segment: &TcpPacket<&mut [u8]>) {
+        let ack = segment.ack_number();
+        if ack > self.send_next {
+            return;
+        }
+        let scale = if segment.syn() { 0 } else { self.window_scale };
+        let end = ack + (usize::from(segment.window_len()) << scale);
+        self.window_end = Some(self.window_end.map_or(end, |known| known.max(end)));
+    }
+
     /// The number that a segment goes out with.
     ///
     /// After a retransmission timeout smoltcp sends acknowledgements and resets with the number that
     /// it retransmits from. A peer that has received more than that does not accept them (RFC 9293
     /// section 3.10.7.4), and when both ends do so neither ever hears what the other has received. What
-    /// occupies no sequence space goes out with SND.NXT, as section 3.4 has it.
+    /// occupies no sequence space goes out with SND.NXT, as section 3.4 has it, but not beyond the
+    /// window: a probe of a closed one lies outside, and so would all that follows it.
     fn acceptable(&mut self, segment: &TcpPacket<&mut [u8]>, number: u32) -> TcpSeqNumber {
         let number = TcpSeqNumber(number as i32);
         let end = number + segment.segment_len();
         if end > self.send_next {
             self.send_next = end;
         }
-        match segment.segment_len() {
-            0 if segment.ack() => self.send_next,
+        match (segment.segment_len(), self.window_end) {
+            (0, Some(window_end)) if segment.ack() => self.send_next.min(window_end).max(number),
             _ => number,
         }
     }
 
     /// Turns a frame from the wire into one for smoltcp.
-    pub(crate) fn incoming(&self, frame: &mut [u8]) {
-        let Some(offset) = self.offset else {
+    pub(crate) fn incoming(&mut self, frame: &mut [u8]) {
+        let Some(mut segment) = segment(frame) else {
             return;
         };
-        if let Some(mut segment) = segment(frame).filter(|segment| segment.ack()) {
+        if segment.syn() {
+            self.window_scale = window_scale(&mut segment);
+        }
+        if let Some(offset) = self.offset
+            && segment.ack()
+        {
+            self.note_window(&segment);
             let ack = segment.ack_number().0 as u32;
             let number = ack.wrapping_sub(offset);
             segment.set_ack_number(TcpSeqNumber(number as i32));
             adjust_checksum(&mut segment, ack, number);
         }
     }
+}
+
+/// The window scale option of a SYN (RFC 7323 section 2.2), at most 14.
+fn window_scale(segment: &mut TcpPacket<&mut [u8]>) -> u8 {
+    const SCALE_MAX: u8 = 14;
+    let mut options: &[u8] = segment.options_mut();
+    while let Ok((rest, option)) = TcpOption::parse(options) {
+        match option {
+            TcpOption::WindowScale(scale) => return scale.min(SCALE_MAX),
+            TcpOption::EndOfList => break,
+            _ => options = rest,
+        }
+    }
+    0
 }
 
 /// The segment in a frame, if the frame has the beginning of one.
@@ -144,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    const LEN: usize = 14 + 20 + 20 + 5;
+    const LEN: usize = 14 + 20 + 20 + DATA.len();
     const DATA: &[u8] = b"hello";
 
     fn tuple(port: u16) -> Tuple {
@@ -233,21 +272,24 @@ mod tests {
     #[test]
     fn an_acknowledgement_goes_out_with_the_highest_number_sent() {
         let mut numbering = IsnSource::new(Keyed::new([3, 4])).numbering(&tuple(1), Instant::ZERO);
-        let mut send = |control, seq, payload| {
+        let send = |numbering: &mut Numbering, control, seq, payload| {
             let mut frame = frame_with(control, seq, Some(9), payload);
             numbering.outgoing(&mut frame);
             read(&mut frame).0
         };
-        let isn = send(TcpControl::Syn, 100, b"");
+        let isn = send(&mut numbering, TcpControl::Syn, 100, b"");
         let after = |count: u32| isn.wrapping_add(1 + count);
-        assert_eq!(send(TcpControl::None, 101, b"hello"), after(0));
-        assert_eq!(send(TcpControl::None, 106, b"world"), after(5));
+        // It opens a window of 100 bytes.
+        numbering.incoming(&mut frame(TcpControl::None, 9, Some(after(0) as i32)));
+        let mut send = |control, seq, payload| send(&mut numbering, control, seq, payload);
+        assert_eq!(send(TcpControl::None, 101, &[1; 90]), after(0));
         // The timer has run out: smoltcp begins again at 101.
-        assert_eq!(send(TcpControl::None, 101, b""), after(10));
-        assert_eq!(send(TcpControl::Rst, 101, b""), after(10));
-        assert_eq!(send(TcpControl::None, 101, b"hello"), after(0), "a retransmission");
-        assert_eq!(send(TcpControl::Fin, 111, b""), after(10));
-        assert_eq!(send(TcpControl::None, 112, b""), after(11));
+        assert_eq!(send(TcpControl::None, 101, b""), after(90));
+        assert_eq!(send(TcpControl::Rst, 101, b""), after(90));
+        assert_eq!(send(TcpControl::None, 101, &[1; 20]), after(0), "a retransmission");
+        assert_eq!(send(TcpControl::None, 191, &[1; 10]), after(90));
+        assert_eq!(send(TcpControl::None, 201, b"?"), after(100), "a probe of the closed window");
+        assert_eq!(send(TcpControl::None, 201, b""), after(100), "does not count");
     }
 
     #[test]
