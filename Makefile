@@ -10,9 +10,12 @@ TAP ?= tap0
 NET_DUMP ?= n
 ACCEL ?= n
 APPEND ?=
+TIME ?= 600
+SEEDS ?= 500
+SEED ?=
 export A ARCH MEM SMP LOG NET_DEV TAP NET_DUMP ACCEL APPEND
 
-.PHONY: run image setup test clean help
+.PHONY: run image setup test bench-flows fuzz sim clean help
 
 run:
 	@scripts/check.sh
@@ -31,6 +34,25 @@ setup:
 test:
 	@scripts/setup.sh test
 	@scripts/test.sh
+
+bench-flows:
+	@cargo run --release --quiet -p bench-flows
+
+# No sanitizer: the stack is safe Rust, and more inputs find more. What is found goes to target/fuzz;
+# the corpora in modules/netstack/fuzz are only read. Under cfg(fuzzing) smoltcp ignores checksums.
+fuzz:
+	@command -v cargo-fuzz >/dev/null || cargo +stable install --locked cargo-fuzz
+	@mkdir -p target/fuzz/frames target/fuzz/calls
+	@for target in frames calls; do \
+		(cd modules/netstack && cargo +nightly fuzz run --sanitizer none --no-cfg-fuzzing \
+			"$$target" "$(CURDIR)/target/fuzz/$$target" "fuzz/corpus/$$target" -- \
+			-max_total_time="$(TIME)" -timeout=20 -max_len=512 \
+			-artifact_prefix="$(CURDIR)/target/fuzz/$$target-") || exit; \
+	done
+
+# Not in the release profile: debug assertions are oracles, too.
+sim:
+	@cargo run --quiet -p sim -- --seeds "$(SEEDS)" $(if $(SEED),--seed "$(SEED)")
 
 clean:
 	cargo clean

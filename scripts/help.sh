@@ -6,7 +6,11 @@ make [run]   build the application A and boot it under QEMU (leave with Ctrl-A X
 make image   build it; the last line printed is the image's path
 make setup   install what building and testing need
 make test    run every check and test
+make sim     simulate hosts on faulty networks: SEEDS=500 scenarios, or SEED=n alone
 make clean   remove everything that was built
+
+make bench-flows   measure what a packet costs among many connections (target/bench/flows.md)
+make fuzz TIME=600 run each fuzz target of netstack for that many seconds
 
 A=apps/httpd    the application, a folder in apps/
 ARCH=x86_64     the architecture (x86_64)

@@ -53,6 +53,7 @@ stage "Tidy" cargo run --quiet -p tidy
 stage "Clippy, host" cargo clippy --workspace --all-targets -- -D warnings
 stage "Clippy, target" clippy_target
 stage "Unit tests" cargo test --workspace --exclude e2e --no-fail-fast
+stage "Simulation" cargo run --quiet -p sim -- --seeds 500
 stage "Documentation" docs
 stage "End-to-end tests" end_to_end
 

@@ -50,6 +50,10 @@ pub(crate) const FRAMES_PER_TURN: usize = 48;
 /// happen; if it does, it costs a hundred calls per second rather than a processor.
 const STUCK_RETRY: Duration = Duration::from_millis(10);
 
+/// How often a flow may acknowledge that has sent everything, its FIN included, and says that it must
+/// send at once.
+const NEEDLESS_ACK_RETRY: Duration = Duration::from_secs(1);
+
 pub(crate) struct Engine {
     pub(crate) iface: Interface,
     pub(crate) capabilities: DeviceCapabilities,
@@ -307,8 +311,17 @@ impl Engine {
                 break;
             }
             turn.frames += 1;
+            if self.is_done_sending(id) {
+                break;
+            }
         }
         turn
+    }
+
+    /// Whether a flow has nothing to send but one acknowledgement at a time. smoltcp forgets to stop
+    /// its timer for window probes when the peer has our FIN, and would acknowledge without end.
+    fn is_done_sending(&mut self, id: FlowId) -> bool {
+        self.flows[id].tcp().is_some_and(|(_, socket)| socket.state() == State::FinWait2)
     }
 
     /// Sends what is left of a datagram that is being fragmented: smoltcp has room for one, and
@@ -373,10 +386,11 @@ impl Engine {
             return;
         };
         if due <= self.now {
-            if turn.frames > 0 {
+            let is_done_sending = matches!(state, Some(State::FinWait2));
+            if turn.frames > 0 && !is_done_sending {
                 return self.mark_dirty(id);
             }
-            due = self.now + STUCK_RETRY;
+            due = self.now + if is_done_sending { NEEDLESS_ACK_RETRY } else { STUCK_RETRY };
         }
         if flow.scheduled.is_some_and(|scheduled| scheduled <= due) {
             return;

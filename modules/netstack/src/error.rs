@@ -89,7 +89,7 @@ errors! {
         WouldBlock = "the send buffer is full",
         /// The interface has no address or no route to the peer.
         Unreachable = "the network is unreachable",
-        /// The peer's address or port is unspecified.
+        /// The peer's address or port is unspecified, or of the other IP version.
         Invalid = "not an address that can be sent to",
         /// The datagram exceeds 65,507 bytes (IPv4) or the MTU (IPv6).
         TooLong = "the datagram is too long",

@@ -3,7 +3,7 @@
 //! smoltcp looks at every socket of a set for every frame; with one set per flow behind a hash, the
 //! cost of a frame does not depend on how many flows there are.
 
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 use core::task::Waker;
 
 use smoltcp::{
@@ -60,7 +60,8 @@ impl Flow {
         socket: S,
         memory: usize,
     ) -> Self {
-        let mut set = SocketSet::new(vec![]);
+        // One, or the first push makes room for four: 4 KiB per flow.
+        let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
         Flow {
             set,

@@ -58,6 +58,11 @@ impl Numbering {
         Numbering { isn, offset: None, send_next, window_end: None, window_scale: 0 }
     }
 
+    /// Whether our SYN is out.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.offset.is_some()
+    }
+
     /// Turns a frame that smoltcp wrote into one for the wire.
     pub(crate) fn outgoing(&mut self, frame: &mut [u8]) {
         let Some(mut segment) = segment(frame) else {

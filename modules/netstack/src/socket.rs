@@ -142,8 +142,8 @@ impl TcpStream {
         self.stack.with(|engine| engine.tcp_set_nodelay(self.id, nodelay));
     }
 
-    /// Probes an idle peer at this interval (RFC 9293 section 3.8.4); four unanswered probes end the
-    /// connection. `None`, the default, never does.
+    /// Probes an idle peer at this interval, at least a second (RFC 9293 section 3.8.4); four
+    /// unanswered probes end the connection. `None`, the default, never does.
     pub fn set_keep_alive(&self, interval: Option<Duration>) {
         self.stack.with(|engine| engine.tcp_set_keep_alive(self.id, interval));
     }

@@ -52,6 +52,8 @@ const ORPHAN_LIFETIME: Duration = Duration::from_secs(300);
 const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 /// Delayed acknowledgement: well under the 200 ms after which peers retransmit.
 pub(crate) const ACK_DELAY: Duration = Duration::from_millis(10);
+/// The shortest interval of keep-alive probes, as Linux has it.
+const KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);
 /// Unanswered keep-alive probes after which the peer is taken for gone.
 const KEEP_ALIVE_PROBES: u32 = 4;
 
@@ -160,7 +162,14 @@ impl Engine {
         frame: &mut [u8],
         tx: &mut impl Transmitter,
     ) {
-        let before = self.flows[id].tcp().map(|(_, socket)| socket.state());
+        let Some((flow, socket)) = self.flows[id].tcp() else {
+            return;
+        };
+        // smoltcp counts on having sent its SYN when another comes (simultaneous open).
+        if socket.state() == State::SynSent && !flow.numbering.has_begun() {
+            return;
+        }
+        let before = socket.state();
         self.feed(id, frame, tx);
         let now = self.now;
         let Some((flow, socket)) = self.flows[id].tcp() else {
@@ -171,7 +180,7 @@ impl Engine {
         }
         let state = socket.state();
         if matches!(state, State::CloseWait | State::Closing | State::TimeWait)
-            && before != Some(state)
+            && before != state
             && segment.fin
         {
             flow.receive_next = segment.end();
@@ -536,8 +545,8 @@ impl Engine {
 
     pub(crate) fn tcp_set_keep_alive(&mut self, id: FlowId, interval: Option<Duration>) {
         if let Some((flow, socket)) = self.flows[id].tcp() {
-            flow.keep_alive = interval;
-            socket.set_keep_alive(interval.map(|interval| Clock::Tcp.duration(interval)));
+            flow.keep_alive = interval.map(|interval| interval.max(KEEP_ALIVE_MIN));
+            socket.set_keep_alive(flow.keep_alive.map(|interval| Clock::Tcp.duration(interval)));
         }
         self.mark_dirty(id);
     }

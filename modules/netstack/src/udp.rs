@@ -1,6 +1,6 @@
 //! UDP sockets (RFC 768).
 
-use alloc::vec;
+use alloc::{vec, vec::Vec};
 use core::{net::SocketAddr, task::Waker, time::Duration};
 
 use netdev::Transmitter;
@@ -174,7 +174,7 @@ impl Engine {
         socket.bind(endpoint(udp.local)).expect("a fresh socket and a port not 0");
         let queued = socket.send_slice(&datagram.data, datagram.to);
         debug_assert!(queued.is_ok(), "a buffer as long as the datagram");
-        let mut set = SocketSet::new(vec![]);
+        let mut set = SocketSet::new(Vec::with_capacity(1));
         set.add(socket);
         let mut phy = Phy::transmit_only(&self.capabilities, tx);
         self.iface.poll_egress(Clock::Tcp.instant(self.now), &mut phy, &mut set);
@@ -228,7 +228,11 @@ impl Engine {
         data: &[u8],
         remote: SocketAddr,
     ) -> Result<(), SendError> {
-        if remote.port() == 0 || remote.ip().is_unspecified() {
+        let is_other_family = match self.flows[id].udp() {
+            Some((udp, _)) => udp.local.is_ipv4() != remote.is_ipv4(),
+            None => false,
+        };
+        if remote.port() == 0 || remote.ip().is_unspecified() || is_other_family {
             return Err(SendError::Invalid);
         }
         let len_max = match remote {

@@ -33,8 +33,11 @@ const NETASYNC: &str = "modules/netasync";
 const VIRTIO_NET: &str = "modules/virtio-net";
 const AXNET: &str = "modules/axnet";
 const PLATFORMS: &str = "platforms/qemu-*";
+const SIM: &str = "platforms/sim";
 const AXWIRE: &str = "api/axwire";
 const AXWIRE_MACROS: &str = "api/axwire-macros";
+/// Measures smoltcp beside netstack.
+const BENCH_FLOWS: &str = "scripts/bench-flows";
 
 /// Bottom to top.
 pub(crate) const RULES: &[Rule] = &[
@@ -43,6 +46,8 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::new(NETASYNC, &[NETSTACK, NETDEV]),
     Rule::new(VIRTIO_NET, &[NETDEV]),
     Rule::new(PLATFORMS, &[VIRTIO_NET, NETDEV]),
+    // A platform for tests on the host, which has its runners itself.
+    Rule::new(SIM, &[NETASYNC, NETSTACK, NETDEV]),
     Rule::new(AXNET, &[NETASYNC, NETSTACK, NETDEV, VIRTIO_NET, PLATFORMS]),
     Rule::new(AXWIRE_MACROS, &[]),
     Rule { member: AXWIRE, always: &[NETASYNC, NETSTACK, AXWIRE_MACROS], on_bare_metal: &[AXNET] },
@@ -50,7 +55,7 @@ pub(crate) const RULES: &[Rule] = &[
     // Host tools. Nothing lists them, so nothing depends on them.
     Rule::new(
         "scripts/*",
-        &[NETDEV, NETSTACK, NETASYNC, VIRTIO_NET, PLATFORMS, AXNET, AXWIRE, AXWIRE_MACROS],
+        &[NETDEV, NETSTACK, NETASYNC, VIRTIO_NET, PLATFORMS, SIM, AXNET, AXWIRE, AXWIRE_MACROS],
     ),
 ];
 
@@ -67,7 +72,7 @@ pub(crate) const OWNERS: &[Owner] = &[
     Owner {
         what: "smoltcp",
         is_owned: |name| name == "smoltcp",
-        always: &[NETSTACK],
+        always: &[NETSTACK, BENCH_FLOWS],
         on_bare_metal: &[],
     },
     Owner {

@@ -120,6 +120,7 @@ fn what_cannot_be_sent_is_refused() {
     let send = |len, to: &str| socket.try_send_to(&vec![0; len], to.parse().unwrap());
     assert_eq!(send(1, "10.0.0.1:0"), Err(SendError::Invalid));
     assert_eq!(send(1, "0.0.0.0:7"), Err(SendError::Invalid));
+    assert_eq!(send(1, "[fe80::1]:7"), Err(SendError::Invalid));
     assert_eq!(send(1, "192.0.2.1:7"), Err(SendError::Unreachable));
     assert_eq!(send(LONGEST + 1, "10.0.0.1:7"), Err(SendError::TooLong));
     assert_eq!(send(LONGEST, "10.0.0.1:7"), Ok(()));

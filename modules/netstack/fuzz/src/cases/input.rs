@@ -51,6 +51,11 @@ impl<'a> Input<'a> {
         Duration::from_micros(1 << self.below(25))
     }
 
+    /// None, or what Linux takes: whole seconds.
+    pub(super) fn keep_alive(&mut self) -> Option<Duration> {
+        self.bool().then(|| Duration::from_secs(1 + u64::from(self.u8())))
+    }
+
     /// Nothing mostly, a little often, anything sometimes.
     pub(super) fn offset(&mut self) -> u32 {
         match self.u8() {

@@ -107,7 +107,8 @@ fn repair_ipv4(packet: &mut [u8]) {
     let (header, payload) = packet.split_at_mut(header_len);
     put(header, 10, 0);
     let is_fragment = u16::from_be_bytes([header[6], header[7]]) & FRAGMENT != 0;
-    if let (false, Some(payload)) = (is_fragment, payload.get_mut(..total.max(header_len) - header_len))
+    if let (false, Some(payload)) =
+        (is_fragment, payload.get_mut(..total.max(header_len) - header_len))
     {
         repair_transport(header[9], &header[12..20], payload);
     }
