@@ -54,6 +54,8 @@ fi
 dump=()
 if [[ ${NET_DUMP:-n} == y ]]; then
     dump=(-object "filter-dump,id=dump0,netdev=net0,file=target/netdump.pcap")
+    # QEMU before 8.0 writes the virtio header into the capture, where tap has one.
+    [[ $net != tap ]] || netdev+=",vnet_hdr=off"
     echo "Packets are captured in target/netdump.pcap"
 fi
 
