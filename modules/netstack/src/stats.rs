@@ -4,8 +4,8 @@ macro_rules! stats {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counters since the stack was made, and gauges of what it holds now.
         ///
-        /// Every frame that comes in is in `frames_received`; one that is dropped is in exactly one
-        /// of the `dropped_*` counters as well, unless it is malformed or not for this host.
+        /// Every frame that comes in is in `frames_received`. Not every drop has a counter yet: those
+        /// of malformed frames, of impossible sources and of full UDP buffers have none.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*

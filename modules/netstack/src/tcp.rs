@@ -40,8 +40,8 @@ const FLOW_OVERHEAD: usize = 2 * 1024;
 /// How long a SYN of ours may go unanswered. Shorter than Linux's two minutes, longer than any
 /// handshake that is going to succeed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a handshake that a peer began may take.
-pub(crate) const HALF_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a simultaneous open may take; handshakes that a peer began have no socket yet.
+const HALF_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long data may go unacknowledged: RFC 9293 section 3.8.3 wants at least 100 s.
 const USER_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a peer that has our FIN may keep an ownerless connection half open, as Linux has it.
