@@ -7,15 +7,17 @@ SMP ?= 1
 LOG ?= warn
 NET_DEV ?= user
 TAP ?= tap0
+RELAY ?=
 NET_DUMP ?= n
 ACCEL ?= n
 APPEND ?=
 TIME ?= 600
 SEEDS ?= 500
 SEED ?=
-export A ARCH MEM SMP LOG NET_DEV TAP NET_DUMP ACCEL APPEND
+BENCH ?=
+export A ARCH MEM SMP LOG NET_DEV TAP RELAY NET_DUMP ACCEL APPEND
 
-.PHONY: run image setup test bench-flows fuzz sim clean help
+.PHONY: run image setup test bench-flows lossy fuzz sim sim-transfer clean help
 
 run:
 	@scripts/check.sh
@@ -38,6 +40,13 @@ test:
 bench-flows:
 	@cargo run --release --quiet -p bench-flows
 
+# Everything is built before the namespace cuts the internet off.
+lossy:
+	@scripts/setup.sh test
+	@scripts/image.sh apps/httpd >/dev/null
+	@cargo build --quiet -p bench-lossy -p relay
+	@scripts/netns.sh cargo run --quiet -p bench-lossy -- $(BENCH)
+
 # No sanitizer: the stack is safe Rust, and more inputs find more. What is found goes to target/fuzz;
 # the corpora in modules/netstack/fuzz are only read. Under cfg(fuzzing) smoltcp ignores checksums.
 fuzz:
@@ -53,6 +62,9 @@ fuzz:
 # Not in the release profile: debug assertions are oracles, too.
 sim:
 	@cargo run --quiet -p sim -- --seeds "$(SEEDS)" $(if $(SEED),--seed "$(SEED)")
+
+sim-transfer:
+	@cargo run --quiet -p sim --bin sim-transfer
 
 clean:
 	cargo clean

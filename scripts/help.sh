@@ -9,6 +9,9 @@ make test    run every check and test
 make sim     simulate hosts on faulty networks: SEEDS=500 scenarios, or SEED=n alone
 make clean   remove everything that was built
 
+make sim-transfer  long streams over a lossy link, in virtual time: how fast they are
+make lossy         the same with an image and with Linux over a lossy relay (target/lossy/report.md);
+                   BENCH="--size 10MB --rounds 1 ..." for less
 make bench-flows   measure what a packet costs among many connections (target/bench/flows.md)
 make fuzz TIME=600 run each fuzz target of netstack for that many seconds
 
@@ -17,8 +20,11 @@ ARCH=x86_64     the architecture (x86_64)
 MEM=128M        the guest's memory
 SMP=1           the guest's number of CPUs
 LOG=warn        off, error, warn, info, debug or trace
-NET_DEV=user    user (QEMU's own network, ports forwarded to 127.0.0.1) or tap
-TAP=tap0        the host's tap device, for NET_DEV=tap
+NET_DEV=user    user (QEMU's own network, ports forwarded to 127.0.0.1), tap, or relay (tap, with
+                faults on the way)
+TAP=tap0        the host's tap device, for NET_DEV=tap and NET_DEV=relay
+RELAY=          the faults, for NET_DEV=relay, such as RELAY="--loss 2% --rtt 20ms --rate 100Mbit";
+                scripts/relay.sh --help explains them
 NET_DUMP=n      y: capture the guest's packets in target/netdump.pcap
 ACCEL=n         y: use KVM
 APPEND=         more of the kernel command line, as in

@@ -17,15 +17,40 @@ echo) ports="tcp:5507:7 udp:5507:7 tcp:5509:9 udp:5509:9 tcp:5519:19 udp:5519:19
 esac
 ports=${HOSTFWD-$ports}
 
+# start_relay SOCKET: passes frames between $tap and SOCKET by the rules in RELAY, until QEMU ends.
+start_relay() {
+    local arguments ready
+    read -ra arguments <<<"${RELAY:-}"
+    exec 3< <(exec scripts/relay.sh "tap:$tap" "unix:$1.relay:$1" --end-with-parent \
+        "${arguments[@]}")
+    # What is wrong, it has said.
+    read -r ready <&3 || exit 1
+    exec 3<&-
+    echo "$ready: between $tap and the guest, with ${RELAY:-no faults}"
+}
+
 netdev="user,id=net0,net=10.0.2.0/24"
-if [[ $net == tap ]]; then
-    netdev="tap,id=net0,ifname=$tap,script=no,downscript=no"
-    echo "The guest is on $tap. It asks for an address by DHCP unless APPEND has net.ip=."
+if [[ $net != user ]]; then
     # Unlike /sys/class/net, this follows the network namespace.
     if ! grep -q "^ *$tap:" /proc/net/dev; then
         echo "error: TAP=$tap: no such device; try: ip tuntap add $tap mode tap" >&2
         exit 1
     fi
+    echo "The guest is on $tap. It asks for an address by DHCP unless APPEND has net.ip=."
+fi
+if [[ $net == tap ]]; then
+    netdev="tap,id=net0,ifname=$tap,script=no,downscript=no"
+elif [[ $net == relay ]]; then
+    mkdir -p target
+    # QEMU leaves its socket behind.
+    for old in target/qemu-[0-9]*; do
+        pid=${old#target/qemu-}
+        kill -0 "${pid%.relay}" 2>/dev/null || rm -f "$old"
+    done
+    socket=target/qemu-$$
+    start_relay "$socket"
+    netdev="dgram,id=net0,local.type=unix,local.path=$socket"
+    netdev+=",remote.type=unix,remote.path=$socket.relay"
 else
     for port in $ports; do
         IFS=: read -r protocol host guest <<<"$port"

@@ -44,6 +44,7 @@ docs() {
 # Everything that needs the internet happens before the namespace cuts it off.
 end_to_end() {
     cargo fetch &&
+        cargo build -p relay &&
         cargo test -p e2e --no-run &&
         scripts/netns.sh cargo test -p e2e
 }

@@ -2,7 +2,7 @@
 //!
 //! No clock and no randomness of its own, so that a relay for real frames can use the same rules.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use netstack::Instant;
 
@@ -21,8 +21,19 @@ impl Chance {
         Chance(n * 1000)
     }
 
+    /// `n` times in a million; more than a million are always.
+    pub const fn parts_per_million(n: u32) -> Self {
+        Chance(n)
+    }
+
     fn happens(self, rng: &mut Rng) -> bool {
         self != Self::NEVER && rng.below(1_000_000) < u64::from(self.0)
+    }
+}
+
+impl fmt::Display for Chance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} %", f64::from(self.0) / 10_000.0)
     }
 }
 

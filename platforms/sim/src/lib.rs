@@ -2,7 +2,8 @@
 //!
 //! A platform for tests: every host is a [`netasync::Runner`] with a simulated card on a simulated
 //! switch, and everything random follows from one seed. It is not a model of TCP or of a network's
-//! performance: processors are infinitely fast, and only what crosses a link takes time.
+//! performance: processors are infinitely fast, and only what crosses a link takes time. What it
+//! does show is how a stack recovers from loss.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -10,6 +11,8 @@
 //! | [`impairment`] | what a link does to frames: loss, delay, reordering, rate, outages |
 //! | [`scenario`] | random topologies, faults and workloads, and what must hold |
 //! | `seeds` | [`check`]: a seed's scenario, replayed and captured when it fails |
+//! | [`transfer`] | one long stream over one faulty link, and how long it took |
+//! | [`units`] | rules as people write them: `2%`, `20ms`, `100Mbit` |
 //! | `switch`, `nic`, `clock` | the parts of a network |
 //! | `rng`, `meter`, `activity`, `trace`, `capture` | what is drawn, counted, hashed and kept |
 //!
@@ -59,6 +62,8 @@ pub mod scenario;
 mod seeds;
 mod switch;
 mod trace;
+pub mod transfer;
+pub mod units;
 
 pub use activity::Activity;
 pub use capture::Capture;

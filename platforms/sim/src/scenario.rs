@@ -19,6 +19,7 @@ use std::{
 use netasync::JoinHandle;
 use netstack::{Instant, Stats, TcpListener, UdpSocket};
 
+pub use content::{Content, Digest};
 pub use ledger::{Totals, Violation};
 pub use plan::{HostPlan, Kind, Plan, Workload};
 

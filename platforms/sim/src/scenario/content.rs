@@ -6,33 +6,36 @@ use siphasher::sip::SipHasher13;
 
 /// What has passed one end of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Digest {
-    pub(crate) len: u64,
-    pub(crate) hash: u64,
+pub struct Digest {
+    /// Bytes.
+    pub len: u64,
+    /// A hash of all of them.
+    pub hash: u64,
 }
 
 /// The content of one stream, from its beginning on.
 #[derive(Debug, Clone)]
-pub(crate) struct Content {
+pub struct Content {
     key: u64,
     offset: u64,
     hasher: SipHasher13,
 }
 
 impl Content {
-    pub(crate) fn new(key: u64) -> Self {
+    /// The stream with this key.
+    pub fn new(key: u64) -> Self {
         Content { key, offset: 0, hasher: SipHasher13::new() }
     }
 
     /// The next bytes.
-    pub(crate) fn fill(&mut self, buffer: &mut [u8]) {
+    pub fn fill(&mut self, buffer: &mut [u8]) {
         self.generate(buffer);
         self.hasher.write(buffer);
         self.offset += buffer.len() as u64;
     }
 
     /// Takes the next bytes from somebody else. Returns whether they are the right ones.
-    pub(crate) fn check(&mut self, received: &[u8]) -> bool {
+    pub fn check(&mut self, received: &[u8]) -> bool {
         let mut expected = vec![0; received.len()];
         self.generate(&mut expected);
         self.hasher.write(received);
@@ -40,7 +43,8 @@ impl Content {
         expected == received
     }
 
-    pub(crate) fn digest(&self) -> Digest {
+    /// What has passed so far.
+    pub fn digest(&self) -> Digest {
         Digest { len: self.offset, hash: self.hasher.finish() }
     }
 
