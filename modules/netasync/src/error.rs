@@ -25,6 +25,8 @@ map! {
         NoPorts => AddrInUse,
         NoMemory => NoMemory,
         NoBacklog => InvalidInput,
+        Bound => InvalidInput,
+        WrongFamily => InvalidInput,
     }
     ConnectError {
         WouldBlock => WouldBlock,
@@ -43,21 +45,29 @@ map! {
         WouldBlock => WouldBlock,
         Reset => ConnectionReset,
         TimedOut => TimedOut,
+        Unreachable => NotFound,
     }
     WriteError {
         WouldBlock => WouldBlock,
         Closed => BrokenPipe,
         Reset => ConnectionReset,
         TimedOut => TimedOut,
+        Unreachable => NotFound,
     }
     SendError {
         WouldBlock => WouldBlock,
         Unreachable => NotFound,
         Invalid => InvalidInput,
         TooLong => OutOfRange,
+        NoBroadcast => PermissionDenied,
+        NotConnected => NotConnected,
+        Refused => ConnectionRefused,
+        NoPorts => AddrInUse,
+        NoMemory => NoMemory,
     }
     RecvError {
         WouldBlock => WouldBlock,
+        Refused => ConnectionRefused,
     }
 }
 

@@ -8,7 +8,7 @@ use core::{
 };
 
 use axerrno::{AxError, AxResult};
-use netstack::{Interest, Shutdown};
+use netstack::{Interest, KeepAlive, Shutdown};
 
 use crate::{
     addr::ToSocketAddr,
@@ -155,7 +155,12 @@ impl TcpStream {
 
     /// Probes an idle peer at this interval; four unanswered probes end the connection.
     pub fn set_keep_alive(&self, interval: Option<Duration>) {
-        self.0.set_keep_alive(interval);
+        const COUNT: u8 = 4;
+        self.0.set_keep_alive(interval.map(|interval| KeepAlive {
+            idle: interval,
+            interval,
+            count: COUNT,
+        }));
     }
 }
 

@@ -1,52 +1,42 @@
-//! A flow: one smoltcp socket in a set of its own, with all that is scheduled and waits for it.
-//!
-//! smoltcp looks at every socket of a set for every frame; with one set per flow behind a hash, the
-//! cost of a frame does not depend on how many flows there are.
+//! A flow: one end of communication, with all that is scheduled and waits for it.
 
 use alloc::vec::Vec;
-use core::task::Waker;
-
-use smoltcp::{
-    iface::{SocketHandle, SocketSet},
-    socket::{AnySocket, dhcpv4, tcp, udp},
-};
+use core::{net::SocketAddr, task::Waker};
 
 use crate::{
-    isn::Numbering,
+    datagram::Queues,
+    icmp_socket::IcmpFlow,
+    ip::{InterfaceId, InterfaceSet},
+    raw::RawFlow,
     tcp::TcpFlow,
-    time::{Clock, Instant},
+    time::Instant,
     udp::UdpFlow,
 };
 
 pub(crate) type FlowId = usize;
 
+/// The two ends of a flow, as this host sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Tuple {
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+}
+
 #[derive(Debug)]
 pub(crate) enum Kind {
     Tcp(TcpFlow),
     Udp(UdpFlow),
-    Dhcp,
-}
-
-impl Kind {
-    /// What stands between a TCP flow's sequence numbers and smoltcp's.
-    pub(crate) fn numbering(&mut self) -> Option<&mut Numbering> {
-        match self {
-            Kind::Tcp(flow) => Some(&mut flow.numbering),
-            _ => None,
-        }
-    }
+    Icmp(IcmpFlow),
+    Raw(RawFlow),
 }
 
 #[derive(Debug)]
 pub(crate) struct Flow {
-    pub(crate) set: SocketSet<'static>,
-    handle: SocketHandle,
     pub(crate) kind: Kind,
-    pub(crate) clock: Clock,
     pub(crate) readers: WakerSet,
     pub(crate) writers: WakerSet,
-    /// It is on the dirty list.
-    pub(crate) dirty: bool,
+    /// The interfaces on whose dirty lists it is.
+    pub(crate) dirty: InterfaceSet,
     /// The deadline under which it stands in the timer queue; never later than the true one.
     pub(crate) scheduled: Option<Instant>,
     /// What it takes of the memory budget, in bytes.
@@ -54,54 +44,48 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    pub(crate) fn new<S: AnySocket<'static>>(
-        kind: Kind,
-        clock: Clock,
-        socket: S,
-        memory: usize,
-    ) -> Self {
-        // One, or the first push makes room for four: 4 KiB per flow.
-        let mut set = SocketSet::new(Vec::with_capacity(1));
-        let handle = set.add(socket);
+    pub(crate) fn new(kind: Kind, memory: usize) -> Self {
         Flow {
-            set,
-            handle,
             kind,
-            clock,
             readers: WakerSet::default(),
             writers: WakerSet::default(),
-            dirty: false,
+            dirty: InterfaceSet::default(),
             scheduled: None,
             memory,
         }
     }
 
     /// The flow's TCP half, if it is one.
-    pub(crate) fn tcp(&mut self) -> Option<(&mut TcpFlow, &mut tcp::Socket<'static>)> {
+    pub(crate) fn tcp(&mut self) -> Option<&mut TcpFlow> {
         match &mut self.kind {
-            Kind::Tcp(flow) => Some((flow, self.set.get_mut(self.handle))),
+            Kind::Tcp(flow) => Some(flow),
             _ => None,
         }
-    }
-
-    /// Whether smoltcp's socket is only read from.
-    pub(crate) fn is_retired(&self) -> bool {
-        matches!(&self.kind, Kind::Tcp(flow) if flow.is_retired)
     }
 
     /// The flow's UDP half, if it is one.
-    pub(crate) fn udp(&mut self) -> Option<(&mut UdpFlow, &mut udp::Socket<'static>)> {
+    pub(crate) fn udp(&mut self) -> Option<&mut UdpFlow> {
         match &mut self.kind {
-            Kind::Udp(flow) => Some((flow, self.set.get_mut(self.handle))),
+            Kind::Udp(flow) => Some(flow),
             _ => None,
         }
     }
 
-    /// The flow's DHCP client, if it is one.
-    pub(crate) fn dhcp(&mut self) -> Option<&mut dhcpv4::Socket<'static>> {
+    /// What a flow of datagrams has received and is about to send.
+    pub(crate) fn queues(&mut self) -> Option<&mut Queues> {
+        match &mut self.kind {
+            Kind::Tcp(_) => None,
+            Kind::Udp(flow) => Some(&mut flow.queues),
+            Kind::Icmp(flow) => Some(&mut flow.queues),
+            Kind::Raw(flow) => Some(&mut flow.queues),
+        }
+    }
+
+    /// The interface that looks after it when nothing says which.
+    pub(crate) fn interface(&self) -> InterfaceId {
         match &self.kind {
-            Kind::Dhcp => Some(self.set.get_mut(self.handle)),
-            _ => None,
+            Kind::Tcp(flow) => flow.interface(),
+            Kind::Udp(_) | Kind::Icmp(_) | Kind::Raw(_) => InterfaceId::LOOPBACK,
         }
     }
 }

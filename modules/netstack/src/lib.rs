@@ -8,17 +8,18 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `stack` | [`Stack`], shared by sockets and whoever polls it; its configuration |
-//! | `socket` | [`TcpListener`], [`TcpStream`], [`UdpSocket`] |
+//! | `socket` | [`UdpSocket`], [`IcmpSocket`], [`RawSocket`] |
 //! | `engine` | the turn: frames in, dirty flows out, timers |
-//! | `tcp`, `handshake`, `listener`, `udp`, `interface` | the protocols' rules, each an `impl Engine` |
-//! | `flow`, `frame`, `phy` | one smoltcp socket in its set; a frame's class; smoltcp's view of a device |
-//! | `time_wait`, `reply` | what needs no socket |
-//! | `isn`, `neighbour`, `outbox` | sequence numbers, questions and waiting datagrams that smoltcp leaves to us |
+//! | `ip` | interfaces, addresses, routes, neighbours, ICMP, fragments; each protocol an `impl Engine` |
+//! | `addressing`, `dhcp` | where addresses come from |
+//! | `resolver`, `dns` | names |
+//! | `tcp`, `udp`, `icmp_socket`, `raw` | the transports' rules, each an `impl Engine` |
+//! | `flow`, `datagram` | what all sockets have in common, and all but TCP's |
 //! | `time`, `hash`, `sync`, `stats`, `error` | the small change |
 //!
 //! ```
 //! use netdev::cable::cable;
-//! use netstack::{Addressing, Config, Instant, Ipv4Config, Next, Stack, TcpListener, TcpStream};
+//! use netstack::{Addressing, Config, Instant, Ipv4Config, Stack, UdpSocket};
 //!
 //! let config = |last, seed| Config {
 //!     addressing: Addressing::Static(Ipv4Config {
@@ -34,15 +35,16 @@
 //! let server = Stack::new(&config(1, 7), &left);
 //! let client = Stack::new(&config(2, 8), &right);
 //!
-//! let listener = TcpListener::bind(&server, "10.0.0.1:80".parse()?, 16)?;
-//! let stream = TcpStream::connect(&client, None, listener.local_addr())?;
+//! let receiver = UdpSocket::bind(&server, "10.0.0.1:53".parse()?)?;
+//! let sender = UdpSocket::bind(&client, "10.0.0.2:0".parse()?)?;
+//! sender.try_send_to(b"hello", receiver.local_addr())?;
 //! for turn in 0..8 {
 //!     let now = Instant::from_micros(turn);
 //!     client.poll(now, &mut right, 64);
 //!     server.poll(now, &mut left, 64);
 //! }
-//! assert_eq!(stream.try_connected(), Ok(()));
-//! assert_eq!(listener.try_accept()?.peer_addr(), stream.local_addr());
+//! let mut buffer = [0; 8];
+//! assert_eq!(receiver.try_recv_from(&mut buffer), Ok((5, sender.local_addr())));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -51,33 +53,42 @@
 
 extern crate alloc;
 
-mod engine;
+#[macro_use]
 mod error;
+
+mod addressing;
+mod datagram;
+mod dhcp;
+mod dns;
+mod engine;
 mod flow;
-mod frame;
-mod handshake;
 mod hash;
-mod interface;
-mod isn;
-mod listener;
-mod neighbour;
-mod outbox;
-mod phy;
-mod reply;
+mod icmp_socket;
+mod ip;
+mod raw;
+mod resolver;
 mod socket;
 mod stack;
 mod stats;
 mod sync;
 mod tcp;
 mod time;
-mod time_wait;
 mod udp;
 
+pub use addressing::{Addressing, Ipv4Config};
+pub use datagram::Received;
 pub use error::{
-    AcceptError, BindError, ConnectError, ReadError, RecvError, SendError, WriteError,
+    AcceptError, BindError, BufferError, ConnectError, JoinError, ReadError, RecvError,
+    ResolveError, SendError, WriteError,
 };
-pub use interface::{Addressing, Ipv4Config};
-pub use socket::{TcpListener, TcpStream, UdpSocket};
+pub use icmp_socket::Echo;
+pub use ip::{
+    AddressError, ErrorKind, InterfaceError, InterfaceId, InterfaceInfo, MtuError, RouteError,
+};
+pub use resolver::{Lookup, Want};
+pub use socket::{IcmpSocket, RawSocket, TcpListener, TcpStream, UdpSocket};
 pub use stack::{Config, Interest, Next, Shutdown, Stack};
 pub use stats::Stats;
+pub use tcp::{KeepAlive, ListenOptions, TcpInfo, TcpOptions, TcpState};
 pub use time::Instant;
+pub use udp::Multicast;

@@ -1,18 +1,23 @@
 //! The stack that applications and pollers share.
 
-use alloc::sync::Arc;
-use core::{fmt, net::Ipv6Addr, task::Waker};
+use alloc::{sync::Arc, vec::Vec};
+use core::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    task::Waker,
+};
 
 use netdev::Device;
-use smoltcp::wire::IpCidr;
 
 use crate::{
+    addressing::{Addressing, Ipv4Config},
     engine::Engine,
+    error::ResolveError,
     flow::Kind,
-    interface::{Addressing, Ipv4Config},
+    ip::{AddressError, InterfaceError, InterfaceId, InterfaceInfo, MtuError, Origin, RouteError},
+    resolver::{Lookup, Want},
     stats::Stats,
     sync::Mutex,
-    tcp::Phase,
     time::Instant,
 };
 
@@ -60,32 +65,51 @@ pub enum Shutdown {
     Both,
 }
 
-/// The network stack of one interface. Clones share it.
+/// The network stack of one host. Clones share it.
 ///
 /// It never looks at a clock or a device of its own: whoever calls [`poll`](Self::poll) brings both.
 #[derive(Clone)]
 pub struct Stack(Arc<Mutex<Engine>>);
 
 impl Stack {
-    /// A stack for `device`, which must be the one that is polled later.
+    /// A stack whose first interface is `device`, which must be the one that is polled later.
     pub fn new(config: &Config, device: &impl Device) -> Self {
         Stack(Arc::new(Mutex::new(Engine::new(config, device))))
     }
 
-    /// Moves frames both ways, runs timers and wakes tasks; about `budget` frames each way at most.
+    /// Moves frames of the first interface both ways, serves the loopback interface, runs timers and
+    /// wakes tasks; about `budget` frames each way at most.
     ///
     /// `now` must not run backwards.
     pub fn poll(&self, now: Instant, device: &mut impl Device, budget: usize) -> Next {
+        self.poll_interface(InterfaceId::FIRST, now, device, budget)
+    }
+
+    /// The same for any interface, with the device that it was added with.
+    ///
+    /// When it says that there is something to do later, polling any interface does it.
+    ///
+    /// # Panics
+    /// If `id` is the loopback interface, or of another stack that has more.
+    pub fn poll_interface(
+        &self,
+        id: InterfaceId,
+        now: Instant,
+        device: &mut impl Device,
+        budget: usize,
+    ) -> Next {
+        assert!(id != InterfaceId::LOOPBACK, "the loopback interface has no device");
         let (next, woken) = {
             let mut engine = self.0.lock();
-            let next = engine.poll(now, device, budget);
+            let next = engine.poll(id, now, device, budget);
             (next, core::mem::take(&mut engine.woken))
         };
         woken.into_iter().for_each(Waker::wake);
         next
     }
 
-    /// Sets who is woken when an application call gives the stack something to do: whoever polls it.
+    /// Sets who is woken when an application call gives the stack something to do, or one interface's
+    /// turn another one: whoever polls it.
     pub fn set_poller(&self, waker: &Waker) {
         self.0.lock().poller = Some(waker.clone());
     }
@@ -108,21 +132,115 @@ impl Stack {
         result
     }
 
-    /// The interface's IPv4 configuration, once it has one.
+    /// Adds an interface with a device of its own.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn add_interface(
+        &self,
+        device: &impl Device,
+        addressing: &Addressing,
+    ) -> Result<InterfaceId, InterfaceError> {
+        self.with(|engine| engine.add_interface(device, addressing))
+    }
+
+    /// All interfaces, the loopback interface first.
+    pub fn interfaces(&self) -> Vec<InterfaceInfo> {
+        self.0.lock().interface_infos()
+    }
+
+    /// Sets the largest IP packet that an interface sends, in bytes.
+    ///
+    /// # Errors
+    /// The device does not carry it, or IPv6 needs more.
+    pub fn set_mtu(&self, id: InterfaceId, mtu: usize) -> Result<(), MtuError> {
+        self.with(|engine| engine.set_mtu(id, mtu))
+    }
+
+    /// Adds an address and a route to its network. The neighbours are told; an IPv6 address that
+    /// another host has is removed again (RFC 4862 section 5.4).
+    ///
+    /// # Errors
+    /// It cannot be one, is there already, or there are too many.
+    pub fn add_address(
+        &self,
+        id: InterfaceId,
+        address: IpAddr,
+        prefix_len: u8,
+    ) -> Result<(), AddressError> {
+        self.with(|engine| engine.add_address(id, address, prefix_len, Origin::Manual))
+    }
+
+    /// Removes an address. Connections from it end.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn remove_address(&self, id: InterfaceId, address: IpAddr) -> Result<(), AddressError> {
+        self.with(|engine| engine.remove_address(id, address))
+    }
+
+    /// Sends packets for a network to a router. Longer prefixes go before shorter ones.
+    ///
+    /// # Errors
+    /// The router is not on a link, or there are too many routes.
+    pub fn add_route(
+        &self,
+        network: IpAddr,
+        prefix_len: u8,
+        gateway: IpAddr,
+    ) -> Result<(), RouteError> {
+        self.with(|engine| engine.add_route(network, prefix_len, gateway))
+    }
+
+    /// Removes a route, whoever has added it.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn remove_route(
+        &self,
+        network: IpAddr,
+        prefix_len: u8,
+        gateway: IpAddr,
+    ) -> Result<(), RouteError> {
+        self.with(|engine| engine.remove_route(network, prefix_len, gateway))
+    }
+
+    /// Says that an interface's link has come back, perhaps elsewhere: addresses, routers and groups
+    /// are asked for and announced again.
+    pub fn restart_link(&self, id: InterfaceId) {
+        self.with(|engine| engine.restart_link(id));
+    }
+
+    /// Gives an interface's DHCP lease back, before the machine is switched off. Nothing is leased
+    /// again until [`restart_link`](Self::restart_link).
+    pub fn release_lease(&self, id: InterfaceId) {
+        self.with(|engine| engine.release_lease(id));
+    }
+
+    /// Looks for a name's addresses. A name that is an address, and `localhost`, need no server.
+    ///
+    /// # Errors
+    /// Too many are being looked for.
+    pub fn resolve(&self, name: &str, want: Want) -> Result<Lookup, ResolveError> {
+        Lookup::new(self, name, want)
+    }
+
+    /// The name servers that the interfaces know, those of IPv4 first.
+    pub fn name_servers(&self) -> Vec<IpAddr> {
+        self.0.lock().name_servers()
+    }
+
+    /// The first interface's IPv4 configuration, once it has one.
     pub fn ipv4(&self) -> Option<Ipv4Config> {
-        self.0.lock().ipv4.clone()
+        self.0.lock().ipv4_config()
     }
 
-    /// The interface's link-local IPv6 address.
+    /// The first interface's link-local IPv6 address.
     pub fn ipv6(&self) -> Option<Ipv6Addr> {
-        let engine = self.0.lock();
-        engine.iface.ip_addrs().iter().find_map(|cidr| match cidr {
-            IpCidr::Ipv6(cidr) => Some(cidr.address()),
-            IpCidr::Ipv4(_) => None,
-        })
+        self.0.lock().ip.interface(InterfaceId::FIRST).link_local()
     }
 
-    /// Wakes `waker` at the next change of the IPv4 configuration.
+    /// Wakes `waker` at the next change of an address, a route or an MTU.
     pub fn register_config(&self, waker: &Waker) {
         self.0.lock().config_waiters.register(waker);
     }
@@ -131,22 +249,19 @@ impl Stack {
     pub fn stats(&self) -> Stats {
         let engine = self.0.lock();
         let mut stats = engine.stats;
+        stats.frames_sent = engine.ip.sent.frames;
+        stats.bytes_sent = engine.ip.sent.bytes;
+        stats.dropped_queue_full = engine.ip.sent.queue_full;
+        stats.reassembly_evicted = engine.ip.reassembly.evicted;
         for (_, flow) in &engine.flows {
             match &flow.kind {
-                Kind::Tcp(tcp) => match tcp.phase {
-                    // Only while a handshake completes, within one turn.
-                    Phase::HalfOpen(_) => {}
-                    Phase::Queued(_) => stats.tcp_backlog += 1,
-                    Phase::Open => stats.tcp_open += 1,
-                    Phase::Orphan => stats.tcp_orphans += 1,
-                },
+                Kind::Tcp(_) => {}
                 Kind::Udp(_) => stats.udp_sockets += 1,
-                Kind::Dhcp => {}
+                Kind::Icmp(_) | Kind::Raw(_) => stats.raw_sockets += 1,
             }
         }
-        stats.tcp_half_open = engine.handshakes.len() as u64;
-        stats.tcp_time_wait = engine.time_wait.len() as u64;
-        stats.tcp_listeners = engine.listeners.len() as u64;
+        engine.tcp_gauges(&mut stats);
+        stats.neighbours = engine.ip.neighbours.len() as u64;
         stats.memory_used = engine.budget.used() as u64;
         stats
     }

@@ -5,8 +5,6 @@ use core::{
     time::Duration,
 };
 
-use smoltcp::time::{Duration as SmoltcpDuration, Instant as SmoltcpInstant};
-
 /// A point in time in microseconds since an arbitrary start, usually the boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(u64);
@@ -56,59 +54,9 @@ impl Sub for Instant {
     }
 }
 
-/// How a flow's time maps to the time that smoltcp is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Clock {
-    /// Seconds are seconds: DHCP leases.
-    Real,
-    /// smoltcp's clock runs [`SPEEDUP`] times faster than real time. Its retransmission timeout has
-    /// a floor of one second in a constant; this brings the floor down to 200 ms, as Linux has it,
-    /// and makes its millisecond round-trip samples five times finer.
-    Tcp,
-}
-
-/// One second of smoltcp's retransmission floor over the 200 ms wanted.
-const SPEEDUP: u64 = 5;
-
-impl Clock {
-    fn factor(self) -> u64 {
-        match self {
-            Clock::Real => 1,
-            Clock::Tcp => SPEEDUP,
-        }
-    }
-
-    pub(crate) fn instant(self, now: Instant) -> SmoltcpInstant {
-        let micros = now.0.saturating_mul(self.factor());
-        SmoltcpInstant::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
-    }
-
-    pub(crate) fn duration(self, duration: Duration) -> SmoltcpDuration {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        SmoltcpDuration::from_micros(micros.saturating_mul(self.factor()))
-    }
-
-    /// The first real instant at which smoltcp's clock shows `deadline`.
-    pub(crate) fn deadline(self, deadline: SmoltcpInstant) -> Instant {
-        let micros = u64::try_from(deadline.total_micros()).unwrap_or(0);
-        Instant(micros.div_ceil(self.factor()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_deadline_is_never_early() {
-        let now = Instant::from_micros(1_000_003);
-        for clock in [Clock::Real, Clock::Tcp] {
-            let deadline = clock.instant(now) + SmoltcpDuration::from_micros(7);
-            let woken = clock.deadline(deadline);
-            assert!(clock.instant(woken) >= deadline);
-            assert!(clock.instant(Instant(woken.0 - 1)) < deadline);
-        }
-    }
 
     #[test]
     fn adding_forever_saturates() {

@@ -96,7 +96,7 @@ impl World {
             if task.is_finished() {
                 return result.lock().unwrap().take().expect("the client's task panicked");
             }
-            let rests = self.turn();
+            let rests = self.turn(|| task.is_finished());
             assert!(!rests || task.is_finished(), "deadlock: nothing is ready, no timer runs");
         }
         panic!("no end after {TURNS_MAX} turns");
@@ -121,12 +121,13 @@ impl World {
         panic!("no rest after {TURNS_MAX} turns");
     }
 
-    /// One turn of each; when both would sleep and no frame is under way, the clock moves on to the
-    /// earlier deadline. Returns whether nothing will ever happen again.
-    fn turn(&mut self) -> bool {
+    /// One turn of each; when both would sleep, no frame is under way and `is_over` says no, the clock
+    /// moves on to the earlier deadline. Returns whether nothing will ever happen again.
+    fn turn(&mut self, is_over: impl Fn() -> bool) -> bool {
         let before = self.frames_sent();
         let (server, client) = (self.server.turn(), self.client.turn());
-        if server == Next::Now || client == Next::Now || self.frames_sent() != before {
+        let is_busy = server == Next::Now || client == Next::Now || self.frames_sent() != before;
+        if is_busy || is_over() {
             return false;
         }
         let deadlines = [server, client].into_iter().filter_map(|next| match next {

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use netstack::{Addressing, Config, ConnectError, Instant, Ipv4Config, ReadError, TcpStream};
+use netstack::{
+    Addressing, Config, ConnectError, Instant, InterfaceId, Ipv4Config, ReadError, TcpStream,
+};
 use smoltcp::wire::{
     ArpOperation, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress, TcpControl,
 };
@@ -92,6 +94,7 @@ impl Net {
             DhcpMessageType::Discover => DhcpMessageType::Offer,
             DhcpMessageType::Request if take(&mut self.refuses) => DhcpMessageType::Nak,
             DhcpMessageType::Request => DhcpMessageType::Ack,
+            DhcpMessageType::Release => return,
             other => panic!("an unexpected {other:?}"),
         };
         let answer = DhcpRepr {
@@ -200,7 +203,7 @@ fn without_a_server_the_lease_ends_when_it_is_due() {
 
     net.run_for(Duration::from_secs(20));
     assert_eq!((bell.rings(), stack.ipv4()), (1, None));
-    assert_eq!(stream.try_read(&mut [0; 8]), Err(ReadError::TimedOut), "its address has gone");
+    assert_eq!(stream.try_read(&mut [0; 8]), Err(ReadError::Unreachable), "its address has gone");
     let refused = TcpStream::connect(&stack, None, at(2, 80));
     assert_eq!(refused.unwrap_err(), ConnectError::Unreachable);
 
@@ -235,5 +238,20 @@ fn without_a_server_the_client_asks_at_leisure() {
     net.answers = false;
     net.run_for(Duration::from_secs(600));
     let count = net.heard.len();
-    assert!((20..=70).contains(&count), "{count} questions in ten minutes");
+    assert!((10..=20).contains(&count), "{count} questions in ten minutes");
+}
+
+/// RFC 2131 section 4.4.6.
+#[test]
+fn a_lease_is_given_back_and_taken_again() {
+    let mut net = Net::leased();
+    let stack = net.host.stack.clone();
+    stack.release_lease(InterfaceId::FIRST);
+    assert_eq!(stack.ipv4(), None);
+    net.run_for(Duration::from_secs(3600));
+    let said: Vec<_> = net.heard.iter().map(|(_, message, unicast)| (*message, *unicast)).collect();
+    assert_eq!(said, [(DhcpMessageType::Release, true)]);
+    stack.restart_link(InterfaceId::FIRST);
+    net.run_for(Duration::from_secs(10));
+    assert_eq!(stack.ipv4(), Some(lease()));
 }

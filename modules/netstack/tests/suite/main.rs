@@ -3,15 +3,23 @@
 #[path = "../../fuzz/src/cases/mod.rs"]
 #[expect(unreachable_pub, reason = "the fuzz targets are another crate")]
 mod cases;
+mod counters;
 mod dhcp;
+mod dns;
+mod fragments;
+mod groups;
 mod harness;
+mod icmp;
+mod interfaces;
 mod listener;
 mod malformed;
 mod memory;
+mod ndp;
 mod neighbour;
 mod orphan;
 mod replay;
 mod scale;
+mod slaac;
 mod tcp;
 mod time_wait;
 mod transfer;

@@ -93,13 +93,13 @@ fn a_slow_reader_gets_everything() {
 fn a_lost_window_update_does_not_stall_for_ever() {
     let mut net = Net::new(Link::perfect());
     let (server, client) = pair(&mut net);
-    let data = noise(200_000, 5);
+    let data = noise(800_000, 5);
     let mut rest = &data[..];
     for _ in 0..10 {
         pour(&client, &mut rest);
         net.run_for(Duration::from_millis(50));
     }
-    assert_eq!(client.unacknowledged(), 64 * 1024, "both buffers are full");
+    assert_eq!(client.unacknowledged(), 256 * 1024, "both buffers are full");
     net.run_for(Duration::from_secs(300));
     assert_eq!(drain(&client, &mut Vec::new()), None, "a peer that answers probes is alive");
 

@@ -78,8 +78,8 @@ impl World {
             bench.host.fruitless_max = FRUITLESS_TURNS_PER_SECOND_MAX;
         }
         let stack = bench.stack();
-        let listeners =
-            ["0.0.0.0:80", "[::]:80"].map(|local| listen(&stack, local.parse().unwrap()));
+        let any = "0.0.0.0:80".parse().unwrap();
+        let listeners = [any, (bench.host.ip6(), 80).into()].map(|local| listen(&stack, local));
         let mut world = World {
             bench,
             dhcp,

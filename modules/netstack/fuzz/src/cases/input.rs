@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use netstack::KeepAlive;
+
 /// What has not been read yet. Behind its end there are only zeros.
 pub(super) struct Input<'a>(&'a [u8]);
 
@@ -52,8 +54,11 @@ impl<'a> Input<'a> {
     }
 
     /// None, or what Linux takes: whole seconds.
-    pub(super) fn keep_alive(&mut self) -> Option<Duration> {
-        self.bool().then(|| Duration::from_secs(1 + u64::from(self.u8())))
+    pub(super) fn keep_alive(&mut self) -> Option<KeepAlive> {
+        self.bool().then(|| {
+            let interval = Duration::from_secs(1 + u64::from(self.u8()));
+            KeepAlive { idle: interval, interval, count: 4 }
+        })
     }
 
     /// Nothing mostly, a little often, anything sometimes.

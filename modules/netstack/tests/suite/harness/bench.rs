@@ -71,7 +71,14 @@ impl Bench {
 
     fn take(&mut self, frame: Vec<u8>) {
         match wire::arp_target(&frame) {
-            Some(wanted) if self.answers_arp => self.answer_arp(wanted),
+            Some(wanted) if self.answers_arp => return self.answer_arp(wanted),
+            _ => {}
+        }
+        match wire::solicited(&frame) {
+            // Whoever asks from nowhere wants no answer (RFC 4862 section 5.4.3).
+            Some((wanted, asker)) if self.answers_arp && !asker.is_unspecified() => {
+                self.inject(&wire::advertisement(INWARD, wanted, asker, 0x60));
+            }
             _ => self.sent.push(frame),
         }
     }

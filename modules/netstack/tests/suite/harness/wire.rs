@@ -1,14 +1,14 @@
 //! Frames by hand.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use netdev::MacAddress;
 use smoltcp::{
     phy::ChecksumCapabilities,
     wire::{
         ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-        IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
-        UdpPacket, UdpRepr,
+        Icmpv4Packet, Icmpv6Packet, IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, TcpControl,
+        TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket, UdpRepr,
     },
 };
 
@@ -141,6 +141,69 @@ pub(crate) fn arp_target(frame: &[u8]) -> Option<Ipv4Addr> {
         }
         _ => None,
     }
+}
+
+/// An ICMPv6 message whose checksum is made right, from a sender with a hop limit.
+pub(crate) fn icmpv6(
+    macs: Addresses,
+    [from, to]: [Ipv6Addr; 2],
+    hop_limit: u8,
+    message: &[u8],
+) -> Vec<u8> {
+    let mut message = message.to_vec();
+    Icmpv6Packet::new_unchecked(&mut message).fill_checksum(&from, &to);
+    let mut frame = ip(macs, from.into(), to.into(), IpProtocol::Icmpv6, &message);
+    Ipv6Packet::new_unchecked(&mut frame[ETHERNET..]).set_hop_limit(hop_limit);
+    frame
+}
+
+/// A neighbour solicitation (RFC 4861 section 4.3), from nobody for duplicate address detection.
+pub(crate) fn solicitation(macs: Addresses, from: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
+    let mut message = vec![135, 0, 0, 0, 0, 0, 0, 0];
+    message.extend(target.octets());
+    if !from.is_unspecified() {
+        message.extend([1, 1]);
+        message.extend(macs.0);
+    }
+    icmpv6(macs, [from, solicited_node(target)], 255, &message)
+}
+
+/// An answer to one (RFC 4861 section 4.4) with its flags: 0x60 is solicited and overrides.
+pub(crate) fn advertisement(macs: Addresses, target: Ipv6Addr, to: Ipv6Addr, flags: u8) -> Vec<u8> {
+    let mut message = vec![136, 0, 0, 0, flags, 0, 0, 0];
+    message.extend(target.octets());
+    message.extend([2, 1]);
+    message.extend(macs.0);
+    icmpv6(macs, [target, to], 255, &message)
+}
+
+pub(crate) fn solicited_node(ip: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = ip.octets();
+    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from_be_bytes([b, c]))
+}
+
+/// Whom a neighbour solicitation asks for, and who asks.
+pub(crate) fn solicited(frame: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr)> {
+    let (protocol, IpAddr::V6(from), _, payload) = ip_payload(frame)? else {
+        return None;
+    };
+    let is_it = protocol == IpProtocol::Icmpv6 && payload.first() == Some(&135);
+    let target: [u8; 16] = payload.get(8..24)?.try_into().ok()?;
+    is_it.then(|| (target.into(), from))
+}
+
+/// Type, code and body of an ICMP message of either version.
+pub(crate) fn icmp(frame: &[u8]) -> Option<(u8, u8, &[u8])> {
+    let (protocol, _, _, payload) = ip_payload(frame)?;
+    let is_icmp = matches!(protocol, IpProtocol::Icmp | IpProtocol::Icmpv6);
+    (is_icmp && payload.len() >= 8).then(|| (payload[0], payload[1], &payload[4..]))
+}
+
+/// An ICMPv4 message whose checksum is made right.
+pub(crate) fn icmpv4(macs: Addresses, from: IpAddr, to: IpAddr, message: &[u8]) -> Vec<u8> {
+    let mut message = message.to_vec();
+    Icmpv4Packet::new_unchecked(&mut message).fill_checksum();
+    ip(macs, from, to, IpProtocol::Icmp, &message)
 }
 
 /// The IP payload of a frame, with its protocol and addresses.

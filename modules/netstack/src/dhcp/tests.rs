@@ -1,0 +1,501 @@
+//! Timelines of messages, and garbage.
+
+use alloc::{vec, vec::Vec};
+use core::{net::Ipv4Addr, time::Duration};
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr};
+
+use super::{
+    Client, Config, Output, Transmit,
+    message::{Reply, code},
+};
+use crate::time::Instant;
+
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
+const LEASED: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 77);
+const LEASE: u32 = 1000;
+const OFFER: u8 = 2;
+const ACK: u8 = 5;
+const NAK: u8 = 6;
+
+/// A server's message in the making.
+#[derive(Clone)]
+struct Answer {
+    address: Ipv4Addr,
+    mac: [u8; 6],
+    xid: u32,
+    options: Vec<(u8, Vec<u8>)>,
+}
+
+impl Answer {
+    fn new(kind: u8, xid: u32) -> Self {
+        let options = vec![
+            (code::MESSAGE_TYPE, vec![kind]),
+            (code::SERVER_ID, SERVER.octets().to_vec()),
+            (code::SUBNET_MASK, vec![255, 255, 255, 0]),
+            (code::ROUTER, SERVER.octets().to_vec()),
+            (code::DNS_SERVER, SERVER.octets().to_vec()),
+            (code::LEASE_TIME, LEASE.to_be_bytes().to_vec()),
+        ];
+        Answer { address: LEASED, mac: MAC, xid, options }
+    }
+
+    /// Replaces an option; an empty one is left out.
+    fn with(mut self, code: u8, data: &[u8]) -> Self {
+        self.options.retain(|(other, _)| *other != code);
+        if !data.is_empty() {
+            self.options.push((code, data.to_vec()));
+        }
+        self
+    }
+
+    fn address(self, address: [u8; 4]) -> Self {
+        Answer { address: address.into(), ..self }
+    }
+
+    fn lease(self, secs: u32) -> Self {
+        self.with(code::LEASE_TIME, &secs.to_be_bytes())
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; 240];
+        bytes[..4].copy_from_slice(&[2, 1, 6, 0]);
+        bytes[4..8].copy_from_slice(&self.xid.to_be_bytes());
+        bytes[16..20].copy_from_slice(&self.address.octets());
+        bytes[28..34].copy_from_slice(&self.mac);
+        bytes[236..].copy_from_slice(&[0x63, 0x82, 0x53, 0x63]);
+        for (code, data) in &self.options {
+            bytes.extend([*code, data.len() as u8]);
+            bytes.extend(data);
+        }
+        bytes.push(code::END);
+        bytes
+    }
+}
+
+type Change = fn(Answer) -> Answer;
+
+/// What the client sent, parsed.
+#[derive(Debug, Clone)]
+struct Sent {
+    at: Instant,
+    kind: DhcpMessageType,
+    xid: u32,
+    secs: u16,
+    client_ip: Ipv4Addr,
+    requested: Option<Ipv4Addr>,
+    server: Option<Ipv4Addr>,
+    route: (Ipv4Addr, Ipv4Addr),
+}
+
+impl Sent {
+    fn new(at: Instant, transmit: &Transmit) -> Self {
+        let packet = DhcpPacket::new_checked(&transmit.payload[..]).unwrap();
+        let repr = DhcpRepr::parse(&packet).unwrap();
+        assert_eq!(repr.client_hardware_address.0, MAC);
+        assert_eq!(repr.client_identifier.map(|id| id.0), Some(MAC), "RFC 2131 section 4.2");
+        assert!(transmit.payload.len() >= 300, "RFC 1542 section 2.1");
+        Sent {
+            at,
+            kind: repr.message_type,
+            xid: repr.transaction_id,
+            secs: repr.secs,
+            client_ip: repr.client_ip,
+            requested: repr.requested_ip,
+            server: repr.server_identifier,
+            route: (transmit.source, transmit.destination),
+        }
+    }
+}
+
+struct World {
+    now: Instant,
+    rng: ChaCha8Rng,
+    client: Client,
+    sent: Vec<Sent>,
+    events: Vec<Option<Config>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let client = Client::new(MAC, Some("unikernel"), 1500, Instant::ZERO);
+        let rng = ChaCha8Rng::seed_from_u64(1);
+        World { now: Instant::ZERO, rng, client, sent: Vec::new(), events: Vec::new() }
+    }
+
+    fn bound(answer: impl Fn(Answer) -> Answer) -> Self {
+        let mut world = World::new();
+        world.run(Duration::ZERO);
+        world.hear(&answer(Answer::new(OFFER, world.xid())));
+        world.hear(&answer(Answer::new(ACK, world.xid())));
+        assert_eq!(world.events.len(), 1, "configured");
+        world.sent.clear();
+        world.events.clear();
+        world
+    }
+
+    fn poll(&mut self) {
+        while let Some(output) = self.client.poll(self.now, &mut self.rng) {
+            match output {
+                Output::Transmit(transmit) => self.sent.push(Sent::new(self.now, &transmit)),
+                Output::Configured(config) => self.events.push(Some(config)),
+                Output::Deconfigured => self.events.push(None),
+            }
+        }
+    }
+
+    fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        self.poll();
+        while let Some(at) = self.client.deadline().filter(|at| *at <= end) {
+            assert!(at > self.now, "a deadline that polling does not move");
+            self.now = at;
+            self.poll();
+        }
+        self.now = end;
+    }
+
+    fn hear(&mut self, answer: &Answer) -> bool {
+        let is_news = self.client.on_message(&answer.bytes(), self.now);
+        self.poll();
+        is_news
+    }
+
+    fn xid(&self) -> u32 {
+        self.sent.last().unwrap().xid
+    }
+
+    fn kinds(&self) -> Vec<DhcpMessageType> {
+        self.sent.iter().map(|sent| sent.kind).collect()
+    }
+
+    fn seconds(&self) -> Vec<u64> {
+        self.sent.iter().map(|sent| (sent.at - Instant::ZERO).as_secs()).collect()
+    }
+}
+
+fn config() -> Config {
+    Config { address: LEASED, prefix_len: 24, gateway: Some(SERVER), dns: vec![SERVER], mtu: None }
+}
+
+fn secs(secs: u32) -> Duration {
+    Duration::from_secs(secs.into())
+}
+
+use DhcpMessageType::{Discover, Release, Request};
+
+/// RFC 2131 section 3.1.
+#[test]
+fn discover_offer_request_ack() {
+    let mut world = World::new();
+    assert_eq!(world.client.deadline(), Some(Instant::ZERO));
+    world.run(Duration::ZERO);
+    let discover = world.sent[0].clone();
+    assert_eq!((discover.kind, discover.requested, discover.server), (Discover, None, None));
+    assert_eq!(discover.route, (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST));
+
+    assert!(world.hear(&Answer::new(OFFER, discover.xid)));
+    let request = world.sent[1].clone();
+    assert_eq!(
+        (request.kind, request.requested, request.server),
+        (Request, Some(LEASED), Some(SERVER))
+    );
+    assert_eq!((request.xid, request.client_ip), (discover.xid, Ipv4Addr::UNSPECIFIED));
+    assert_eq!(request.route, discover.route, "table 5");
+    assert!(!world.hear(&Answer::new(OFFER, discover.xid)), "one is enough");
+    assert!(world.events.is_empty());
+
+    assert!(world.hear(&Answer::new(ACK, discover.xid)));
+    assert_eq!(world.events, [Some(config())]);
+    assert_eq!(world.client.deadline(), Some(Instant::ZERO + secs(LEASE / 2)), "T1");
+}
+
+/// RFC 2131 section 4.1: 4, 8, ... 64 s, each by up to a second more or less; ours begin with 1 s.
+#[test]
+fn discovers_are_repeated_ever_more_slowly() {
+    let mut world = World::new();
+    world.run(secs(400));
+    let times: Vec<_> = world.sent.iter().map(|sent| sent.at).collect();
+    let waits: Vec<_> = times.windows(2).map(|two| (two[1] - two[0]).as_millis()).collect();
+    let expected = [1000, 4000, 8000, 16000, 32000, 64000, 64000, 64000, 64000, 64000];
+    for (wait, expected) in waits.iter().zip(expected) {
+        assert!(wait.abs_diff(expected) <= 1000, "{waits:?}");
+    }
+    assert!(waits.iter().any(|wait| wait % 1000 != 0), "randomized");
+    assert!(world.sent.iter().all(|sent| sent.xid == world.xid()), "a late offer still counts");
+    assert_eq!(world.sent[0].secs, 0);
+    assert!(world.sent[6].secs > 50, "RFC 2131 section 2");
+}
+
+/// RFC 2131 section 4.4.1: DHCPREQUEST has the `secs` of DHCPDISCOVER; section 3.1 item 5: it is
+/// repeated, then the client begins anew.
+#[test]
+fn without_an_acknowledgement_it_begins_anew() {
+    let mut world = World::new();
+    world.run(secs(20));
+    let discovers = world.sent.len();
+    let secs_field = world.sent.last().unwrap().secs;
+    assert!(secs_field > 0);
+    let first_xid = world.xid();
+    world.hear(&Answer::new(OFFER, first_xid));
+    world.run(secs(40));
+    let after = &world.kinds()[discovers..];
+    assert_eq!(&after[..5], [Request, Request, Request, Request, Discover]);
+    assert!(world.sent[discovers..discovers + 4].iter().all(|sent| sent.secs == secs_field));
+    assert_ne!(world.xid(), first_xid);
+}
+
+/// RFC 2131 section 4.4.5: T1, unicast from our address, `ciaddr` filled in, no server identifier.
+#[test]
+fn a_lease_is_renewed_at_half_its_time() {
+    let mut world = World::bound(|answer| answer);
+    world.run(secs(499));
+    assert!(world.sent.is_empty());
+    world.run(secs(2));
+    let renewal = world.sent[0].clone();
+    assert_eq!((renewal.kind, renewal.client_ip), (Request, LEASED));
+    assert_eq!((renewal.requested, renewal.server), (None, None));
+    assert_eq!(renewal.route, (LEASED, SERVER));
+    assert!(!world.hear(&Answer::new(ACK, renewal.xid + 1)), "not its transaction");
+    let foreign = Answer::new(ACK, renewal.xid).with(code::SERVER_ID, &OTHER.octets());
+    assert!(!world.hear(&foreign), "another server was not asked");
+    assert!(world.hear(&Answer::new(ACK, renewal.xid)));
+    assert!(world.events.is_empty(), "nothing has changed");
+    let since = Instant::ZERO + secs(500);
+    assert_eq!(world.client.deadline(), Some(since + secs(500)), "since the request was sent");
+}
+
+#[test]
+fn a_renewal_that_changes_the_configuration_says_so() {
+    let mut world = World::bound(|answer| answer);
+    world.run(secs(500));
+    let changed = Answer::new(ACK, world.xid()).with(code::DNS_SERVER, &OTHER.octets());
+    assert!(world.hear(&changed));
+    assert_eq!(world.events, [Some(Config { dns: vec![OTHER], ..config() })]);
+}
+
+/// RFC 2131 section 4.4.5: retries wait for half of what remains; at T2 any server is asked; at the
+/// end the address is given up and another looked for.
+#[test]
+fn a_lease_that_nobody_renews_is_rebound_and_expires() {
+    let mut world = World::bound(|answer| answer);
+    world.run(secs(LEASE - 1));
+    assert_eq!(world.seconds(), [500, 687, 781, 841, 875, 937, 997]);
+    let unicast: Vec<_> = world.sent.iter().map(|sent| sent.route.1 == SERVER).collect();
+    assert_eq!(unicast, [true, true, true, true, false, false, false]);
+    let rebinding = world.sent.last().unwrap();
+    assert_eq!(rebinding.route, (LEASED, Ipv4Addr::BROADCAST));
+    assert_eq!((rebinding.client_ip, rebinding.secs), (LEASED, 122));
+    assert!(world.events.is_empty());
+    world.run(secs(1));
+    assert_eq!(world.events, [None]);
+    assert_eq!(world.sent.last().unwrap().kind, Discover);
+}
+
+#[test]
+fn any_server_may_answer_when_rebinding() {
+    let mut world = World::bound(|answer| answer);
+    world.run(secs(880));
+    let answer = Answer::new(ACK, world.xid()).with(code::SERVER_ID, &OTHER.octets());
+    assert!(world.hear(&answer));
+    world.sent.clear();
+    world.run(secs(495));
+    assert_eq!(world.sent[0].route, (LEASED, OTHER), "it is the lease's server now");
+}
+
+/// A late wake-up finds the lease over, not due for renewal.
+#[test]
+fn a_lease_that_ended_while_asleep_is_over() {
+    let mut world = World::bound(|answer| answer);
+    world.now = Instant::ZERO + secs(5000);
+    world.poll();
+    assert_eq!((world.events.as_slice(), world.kinds().as_slice()), (&[None][..], &[Discover][..]));
+}
+
+/// RFC 2131 section 3.1 item 5 and 4.4.5: the address is given up at once, but the client does not
+/// run in circles.
+#[test]
+fn a_refusal_begins_anew_at_a_bounded_rate() {
+    let mut world = World::bound(|answer| answer);
+    world.run(secs(500));
+    let nak =
+        Answer::new(NAK, world.xid()).with(code::MESSAGE, b"no\x1b[2J").with(code::ROUTER, &[]);
+    assert!(!world.hear(&nak.clone().with(code::SERVER_ID, &OTHER.octets())));
+    assert!(world.hear(&nak));
+    assert_eq!((world.events.as_slice(), world.kinds().last()), (&[None][..], Some(&Discover)));
+    world.sent.clear();
+    for _ in 0..200 {
+        world.run(Duration::from_millis(500));
+        if let Some(last) = world.sent.last().cloned() {
+            world.hear(&Answer::new(OFFER, last.xid));
+            world.hear(&Answer::new(NAK, last.xid));
+        }
+    }
+    let discovers = world.kinds().iter().filter(|kind| **kind == Discover).count();
+    assert!((15..=21).contains(&discovers), "{discovers} in 100 s");
+}
+
+/// A server that leases for no time at all is asked twice per lease of 30 s.
+#[test]
+fn a_lease_of_no_time_does_not_make_the_client_spin() {
+    let mut world = World::bound(|answer| answer.lease(0));
+    world.run(secs(100));
+    let early: Vec<_> = world.seconds().into_iter().filter(|at| *at < 30).collect();
+    assert_eq!(early, [15, 20, 24, 26], "T1, two retries, T2");
+    assert!(world.events.contains(&None));
+}
+
+/// RFC 2132 section 9.2.
+#[test]
+fn an_infinite_lease_has_no_deadline() {
+    let mut world = World::bound(|answer| answer.lease(u32::MAX));
+    assert_eq!(world.client.deadline(), None);
+    world.run(secs(u32::MAX));
+    assert!(world.sent.is_empty() && world.events.is_empty());
+}
+
+/// RFC 2132 sections 9.11 and 9.12, and RFC 2131 section 4.4.5: T1 < T2 < lease.
+#[test]
+fn renewal_times_count_if_they_make_sense() {
+    let told = |t1: u32, t2: u32| {
+        let world = World::bound(|answer| {
+            let answer = answer.with(code::RENEWAL_TIME, &t1.to_be_bytes());
+            answer.with(code::REBINDING_TIME, &t2.to_be_bytes())
+        });
+        let times = match &world.client.state {
+            super::State::Leased { lease, .. } => lease.times.unwrap(),
+            other => panic!("{other:?}"),
+        };
+        (times.renew.as_secs(), times.rebind.as_secs())
+    };
+    assert_eq!(told(100, 900), (100, 900));
+    assert_eq!(told(0, 900), (500, 900), "no renewal without end");
+    assert_eq!(told(950, 900), (500, 900));
+    assert_eq!(told(100, 1000), (100, 875));
+    assert_eq!(told(u32::MAX, 0), (500, 875));
+}
+
+#[test]
+fn bad_offers_are_not_believed() {
+    let bad: &[(&str, Change)] = &[
+        ("another transaction", |answer| Answer { xid: answer.xid ^ 1, ..answer }),
+        ("another client", |answer| Answer { mac: [2, 0, 0, 0, 0, 9], ..answer }),
+        ("no server", |answer| answer.with(code::SERVER_ID, &[])),
+        ("a server that is none", |answer| answer.with(code::SERVER_ID, &[0; 4])),
+        ("no lease time", |answer| answer.with(code::LEASE_TIME, &[])),
+        ("a short lease time", |answer| answer.with(code::LEASE_TIME, &[1])),
+        ("no kind", |answer| answer.with(code::MESSAGE_TYPE, &[])),
+        ("a request", |answer| answer.with(code::MESSAGE_TYPE, &[3])),
+        ("a mask with a hole", |answer| answer.with(code::SUBNET_MASK, &[255, 0, 255, 0])),
+        ("an empty mask", |answer| answer.with(code::SUBNET_MASK, &[0; 4])),
+        ("no address", |answer| answer.address([0; 4])),
+        ("the broadcast address", |answer| answer.address([255; 4])),
+        ("loopback", |answer| answer.address([127, 0, 0, 1])),
+        ("multicast", |answer| answer.address([224, 0, 0, 1])),
+        ("class E", |answer| answer.address([240, 0, 0, 1])),
+        ("the network", |answer| answer.address([10, 0, 0, 0])),
+        ("the network's broadcast", |answer| answer.address([10, 0, 0, 255])),
+    ];
+    let mut world = World::new();
+    world.run(Duration::ZERO);
+    for (what, spoil) in bad {
+        assert!(!world.hear(&spoil(Answer::new(OFFER, world.xid()))), "{what}");
+    }
+    assert!(!world.hear(&Answer::new(ACK, world.xid())), "nothing was asked for");
+    assert!(!world.hear(&Answer::new(NAK, world.xid())), "nothing was asked for");
+    let mut not_ethernet = Answer::new(OFFER, world.xid()).bytes();
+    not_ethernet[1] = 6;
+    assert!(!world.client.on_message(&not_ethernet, world.now));
+    assert_eq!(world.sent.len(), 1);
+
+    assert!(world.hear(&Answer::new(OFFER, world.xid())));
+    let others = Answer::new(ACK, world.xid()).address([10, 0, 0, 78]);
+    assert!(!world.hear(&others), "not what was asked for");
+    let foreign = Answer::new(NAK, world.xid()).with(code::SERVER_ID, &OTHER.octets());
+    assert!(!world.hear(&foreign), "another server has no say");
+    assert!(world.hear(&Answer::new(ACK, world.xid())));
+}
+
+#[test]
+fn the_configuration_is_bounded_and_sane() {
+    let configured = |change: Change| {
+        let world = World::bound(change);
+        world.client.announced.unwrap()
+    };
+    let many: Change = |answer| {
+        let routers = [[0, 0, 0, 0], [192, 0, 2, 1], LEASED.octets(), [10, 0, 0, 9]].concat();
+        let dns: Vec<u8> = (0..9).flat_map(|last| [10, 0, 1, last / 2]).collect();
+        answer.with(code::ROUTER, &routers).with(code::DNS_SERVER, &dns)
+    };
+    let config = configured(many);
+    assert_eq!(config.gateway, Some([10, 0, 0, 9].into()), "the one on the link");
+    assert_eq!(config.dns, [Ipv4Addr::new(10, 0, 1, 0), Ipv4Addr::new(10, 0, 1, 1)]);
+    let cloud: Change = |answer| answer.with(code::SUBNET_MASK, &[255; 4]);
+    assert_eq!((configured(cloud).prefix_len, configured(cloud).gateway), (32, Some(SERVER)));
+    let classful: Change = |answer| answer.with(code::SUBNET_MASK, &[]);
+    assert_eq!(configured(classful).prefix_len, 8, "RFC 950 section 2.1");
+    let mtu = |told: Change| configured(told).mtu;
+    assert_eq!(mtu(|answer| answer.with(code::INTERFACE_MTU, &1400_u16.to_be_bytes())), Some(1400));
+    assert_eq!(mtu(|answer| answer.with(code::INTERFACE_MTU, &68_u16.to_be_bytes())), None);
+    assert_eq!(mtu(|answer| answer.with(code::INTERFACE_MTU, &9000_u16.to_be_bytes())), None);
+}
+
+/// RFC 2131 section 4.4.6.
+#[test]
+fn a_lease_can_be_given_back() {
+    let mut world = World::bound(|answer| answer);
+    let release = world.client.release(world.now, &mut world.rng).unwrap();
+    let sent = Sent::new(world.now, &release);
+    assert_eq!((sent.kind, sent.client_ip, sent.server), (Release, LEASED, Some(SERVER)));
+    assert_eq!((sent.route, sent.requested), ((LEASED, SERVER), None));
+    world.run(secs(2000));
+    assert_eq!((world.events.as_slice(), world.sent.len()), (&[None][..], 0));
+    assert_eq!(world.client.deadline(), None);
+    assert_eq!(world.client.release(world.now, &mut world.rng), None);
+    world.client.restart(world.now);
+    world.poll();
+    assert_eq!(world.kinds(), [Discover]);
+}
+
+/// RFC 2131 section 4.1 and RFC 2132 section 9.3: options in `file`, then in `sname`; RFC 3396: a
+/// list in two options.
+#[test]
+fn options_may_lie_in_other_fields() {
+    let answer = Answer::new(OFFER, 7).with(code::OVERLOAD, &[3]).with(code::DNS_SERVER, &[]);
+    let mut bytes = answer.bytes();
+    bytes[108..116].copy_from_slice(&[code::PAD, code::DNS_SERVER, 4, 10, 0, 0, 8, code::END]);
+    bytes[44..51].copy_from_slice(&[code::DNS_SERVER, 4, 10, 0, 0, 9, code::END]);
+    let reply = Reply::parse(&bytes, MAC).unwrap();
+    assert_eq!(reply.dns, [Ipv4Addr::new(10, 0, 0, 8), Ipv4Addr::new(10, 0, 0, 9)]);
+}
+
+#[test]
+fn garbage_is_harmless() {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    for round in 0..4000_u32 {
+        let mut world = World::new();
+        world.run(Duration::ZERO);
+        let xid = world.xid();
+        for kind in [OFFER, ACK, NAK] {
+            let answer = Answer::new(kind, xid).with(code::OVERLOAD, &[(round % 4) as u8]);
+            let mut bytes = answer.bytes();
+            for _ in 0..rng.next_u32() % 6 {
+                let place = rng.next_u32() as usize % bytes.len();
+                bytes[place] ^= 1 << (rng.next_u32() % 8);
+            }
+            if round % 3 == 0 {
+                rng.fill_bytes(&mut bytes[240..]);
+            }
+            bytes.truncate(bytes.len() - rng.next_u32() as usize % 40);
+            world.client.on_message(&bytes, world.now);
+            world.poll();
+        }
+        world.client.on_message(&vec![0xff; round as usize % 300], world.now);
+        world.run(secs(100));
+        assert!(world.sent.len() < 50);
+    }
+}

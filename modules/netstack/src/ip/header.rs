@@ -1,0 +1,131 @@
+//! IP and Ethernet headers, written.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netdev::{ETHERNET_HEADER_LEN, MacAddress};
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet,
+};
+
+pub(crate) const IPV4_HEADER_LEN: usize = 20;
+pub(crate) const IPV6_HEADER_LEN: usize = 40;
+
+/// What a packet says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) protocol: IpProtocol,
+    pub(crate) hop_limit: u8,
+}
+
+/// The two addresses, of one family.
+pub(crate) enum Addresses {
+    V4(Ipv4Addr, Ipv4Addr),
+    V6(Ipv6Addr, Ipv6Addr),
+}
+
+/// Which piece of a datagram a packet is (RFC 791 section 3.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) ident: u32,
+    /// In bytes, a multiple of eight.
+    pub(crate) offset: usize,
+    pub(crate) more_follow: bool,
+}
+
+/// Length of an IP header without options, in bytes.
+pub(crate) fn header_len(ip: IpAddr) -> usize {
+    if ip.is_ipv4() { IPV4_HEADER_LEN } else { IPV6_HEADER_LEN }
+}
+
+impl Header {
+    pub(crate) fn len(&self) -> usize {
+        header_len(self.destination)
+    }
+
+    pub(crate) fn addresses(&self) -> Addresses {
+        match (self.source, self.destination) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => Addresses::V4(from, to),
+            (IpAddr::V6(from), IpAddr::V6(to)) => Addresses::V6(from, to),
+            _ => unreachable!("routes join addresses of one family"),
+        }
+    }
+
+    pub(crate) fn ethertype(&self) -> EthernetProtocol {
+        match self.destination {
+            IpAddr::V4(_) => EthernetProtocol::Ipv4,
+            IpAddr::V6(_) => EthernetProtocol::Ipv6,
+        }
+    }
+
+    /// Writes the header of a whole packet with `len` bytes of payload to the front of `packet`.
+    pub(crate) fn emit(&self, packet: &mut [u8], len: usize) {
+        match self.addresses() {
+            // TCP finds out its path's MTU (RFC 1191); other packets may be cut by routers.
+            Addresses::V4(from, to) => {
+                self.emit_ipv4(packet, (from, to), len, None, self.protocol == IpProtocol::Tcp);
+            }
+            Addresses::V6(from, to) => self.emit_ipv6(packet, (from, to), len, self.protocol),
+        }
+    }
+
+    pub(crate) fn emit_ipv4(
+        &self,
+        packet: &mut [u8],
+        (from, to): (Ipv4Addr, Ipv4Addr),
+        len: usize,
+        piece: Option<Piece>,
+        dont_fragment: bool,
+    ) {
+        let piece = piece.unwrap_or_default();
+        let mut ip = Ipv4Packet::new_unchecked(packet);
+        ip.set_version(4);
+        ip.set_header_len(IPV4_HEADER_LEN as u8);
+        ip.set_dscp(0);
+        ip.set_ecn(0);
+        ip.set_total_len((IPV4_HEADER_LEN + len) as u16);
+        ip.set_ident(piece.ident as u16);
+        ip.clear_flags();
+        ip.set_dont_frag(dont_fragment);
+        ip.set_more_frags(piece.more_follow);
+        ip.set_frag_offset(piece.offset as u16);
+        ip.set_hop_limit(self.hop_limit);
+        ip.set_next_header(self.protocol);
+        ip.set_src_addr(from);
+        ip.set_dst_addr(to);
+        ip.fill_checksum();
+    }
+
+    pub(crate) fn emit_ipv6(
+        &self,
+        packet: &mut [u8],
+        (from, to): (Ipv6Addr, Ipv6Addr),
+        len: usize,
+        next_header: IpProtocol,
+    ) {
+        let mut ip = Ipv6Packet::new_unchecked(packet);
+        ip.set_version(6);
+        ip.set_traffic_class(0);
+        ip.set_flow_label(0);
+        ip.set_payload_len(len as u16);
+        ip.set_next_header(next_header);
+        ip.set_hop_limit(self.hop_limit);
+        ip.set_src_addr(from);
+        ip.set_dst_addr(to);
+    }
+}
+
+/// Writes an Ethernet header and returns what is behind it.
+pub(crate) fn emit_ethernet(
+    frame: &mut [u8],
+    from: MacAddress,
+    to: MacAddress,
+    ethertype: EthernetProtocol,
+) -> &mut [u8] {
+    let mut ethernet = EthernetFrame::new_unchecked(&mut *frame);
+    ethernet.set_src_addr(EthernetAddress(from));
+    ethernet.set_dst_addr(EthernetAddress(to));
+    ethernet.set_ethertype(ethertype);
+    &mut frame[ETHERNET_HEADER_LEN..]
+}

@@ -1,0 +1,121 @@
+//! Round-trip times and the retransmission timeout (RFC 6298).
+
+use core::time::Duration;
+
+/// Before the first sample (RFC 6298 section 2.1).
+const RTO_INITIAL: Duration = Duration::from_secs(1);
+/// After a SYN had to be repeated (RFC 6298 section 5.7).
+const RTO_AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
+/// The floor: RFC 6298 asks for a second; Linux has shown for twenty years that 200 ms, more than any
+/// peer delays its acknowledgements, does no harm.
+const RTO_MIN: Duration = Duration::from_millis(200);
+/// The ceiling, also of the backed-off timeout (RFC 6298 section 2.5).
+const RTO_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rtt {
+    /// Smoothed, once there was a sample.
+    smoothed: Option<Duration>,
+    variation: Duration,
+    min: Duration,
+    rto: Duration,
+    /// How often the timeout has been doubled.
+    backoff: u8,
+}
+
+impl Rtt {
+    pub(crate) fn new() -> Self {
+        Rtt {
+            smoothed: None,
+            variation: Duration::ZERO,
+            min: Duration::MAX,
+            rto: RTO_INITIAL,
+            backoff: 0,
+        }
+    }
+
+    /// A measurement of a segment that was sent once (RFC 6298 section 3).
+    pub(crate) fn sample(&mut self, rtt: Duration) {
+        self.min = self.min.min(rtt);
+        match self.smoothed {
+            None => {
+                self.smoothed = Some(rtt);
+                self.variation = rtt / 2;
+            }
+            Some(smoothed) => {
+                self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
+                self.smoothed = Some((smoothed * 7 + rtt) / 8);
+            }
+        }
+        let rto = self.smoothed.unwrap_or(rtt) + self.variation * 4;
+        self.rto = rto.clamp(RTO_MIN, RTO_MAX);
+    }
+
+    /// The SYN went unanswered at least once.
+    pub(crate) fn syn_was_lost(&mut self) {
+        self.rto = RTO_AFTER_SYN_LOSS;
+    }
+
+    pub(crate) fn smoothed(&self) -> Option<Duration> {
+        self.smoothed
+    }
+
+    pub(crate) fn variation(&self) -> Duration {
+        self.variation
+    }
+
+    /// The shortest measured; `None` before the first sample.
+    pub(crate) fn min(&self) -> Option<Duration> {
+        self.smoothed.map(|_| self.min)
+    }
+
+    /// The timeout, doubled for each time that it has run out since the last progress.
+    pub(crate) fn rto(&self) -> Duration {
+        self.rto.saturating_mul(1 << self.backoff).min(RTO_MAX)
+    }
+
+    pub(crate) fn back_off(&mut self) {
+        // Beyond that the ceiling holds anyway.
+        self.backoff = (self.backoff + 1).min(10);
+    }
+
+    pub(crate) fn progress(&mut self) {
+        self.backoff = 0;
+    }
+
+    pub(crate) fn has_backed_off(&self) -> bool {
+        self.backoff > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_timeout_follows_the_rfc() {
+        let mut rtt = Rtt::new();
+        assert_eq!(rtt.rto(), RTO_INITIAL);
+        rtt.sample(100 * MS);
+        assert_eq!(rtt.rto(), 300 * MS);
+        rtt.sample(100 * MS);
+        assert_eq!((rtt.variation(), rtt.rto()), (37_500 * MS / 1000, 250 * MS));
+        rtt.sample(20 * MS);
+        assert_eq!((rtt.smoothed(), rtt.min()), (Some(90 * MS), Some(20 * MS)));
+    }
+
+    #[test]
+    fn floor_backoff_and_ceiling() {
+        let mut rtt = Rtt::new();
+        rtt.sample(MS);
+        assert_eq!(rtt.rto(), RTO_MIN);
+        rtt.back_off();
+        assert_eq!(rtt.rto(), 2 * RTO_MIN);
+        (0..300).for_each(|_| rtt.back_off());
+        assert_eq!(rtt.rto(), RTO_MAX);
+        rtt.progress();
+        assert_eq!(rtt.rto(), RTO_MIN);
+    }
+}

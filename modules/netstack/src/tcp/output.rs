@@ -1,0 +1,228 @@
+//! What connections send, and what follows for those who hold them.
+
+use core::time::Duration;
+
+use netdev::Transmitter;
+use smoltcp::wire::IpProtocol;
+
+use super::{
+    Phase, TcpFlow,
+    connection::{Connection, End, State},
+    mss,
+};
+use crate::{
+    engine::{Engine, FRAMES_PER_TURN, Turn},
+    flow::{FlowId, Kind},
+    ip::Header,
+    stats::Stats,
+    time::Instant,
+};
+
+/// How soon a neighbour is asked for again when too many others are being asked for.
+const QUESTION_RETRY: Duration = Duration::from_millis(100);
+
+/// Whether reading would not block.
+pub(super) fn is_readable(connection: &Connection) -> bool {
+    connection.readable_len() > 0 || connection.is_at_end()
+}
+
+/// Whether writing would not block.
+pub(super) fn is_writable(connection: &Connection) -> bool {
+    match connection.is_connecting() {
+        true => false,
+        false => connection.writable_len() > 0 || !connection.may_write(),
+    }
+}
+
+impl Engine {
+    /// Lets a connection send what it may.
+    pub(crate) fn send_tcp(&mut self, id: FlowId, tx: &mut impl Transmitter) -> Turn {
+        let mut turn = Turn::default();
+        let mut unresolved = None;
+        let Engine { flows, ip, now, .. } = self;
+        let Some(flow) = flows[id].tcp() else {
+            return turn;
+        };
+        if flow.is_retired {
+            return turn;
+        }
+        let TcpFlow { tuple, connection, interface, retry, .. } = flow;
+        let (source, destination) = (tuple.local.ip(), tuple.remote.ip());
+        let hop_limit = connection.options().hop_limit;
+        let header = Header { source, destination, protocol: IpProtocol::Tcp, hop_limit };
+        connection.on_time(*now);
+        while turn.frames < FRAMES_PER_TURN
+            && let Some(plan) = connection.next_segment()
+        {
+            if !ip.flush(*interface, tx) || !tx.is_ready() {
+                turn.blocked = true;
+                break;
+            }
+            let sent = ip.transmit(*interface, &header, plan.len(), *now, tx, |bytes| {
+                connection.write_segment(&plan, bytes, source, destination);
+            });
+            unresolved = sent.err();
+            if unresolved.is_some() {
+                break;
+            }
+            connection.sent(&plan, *now);
+            turn.frames += 1;
+        }
+        *retry = unresolved.filter(|one| !one.is_asked).map(|_| *now + QUESTION_RETRY);
+        if let Some(unresolved) = unresolved {
+            self.await_neighbour(id, unresolved);
+        }
+        turn
+    }
+
+    /// Brings up to date what hangs on a connection. Returns whether it lives on.
+    pub(crate) fn settle_tcp(&mut self, id: FlowId) -> bool {
+        self.note_end(id);
+        let now = self.now;
+        let Some(flow) = self.flows[id].tcp() else {
+            return true;
+        };
+        let state = flow.connection.state();
+        if state == State::TimeWait && !flow.connection.owes_anything() {
+            self.retire(id);
+        }
+        let Some(flow) = self.flows[id].tcp() else {
+            return true;
+        };
+        let is_over = state == State::Closed;
+        match flow.phase {
+            Phase::Queued(listener) => {
+                let is_dead = is_over && flow.connection.readable_len() == 0;
+                if is_dead {
+                    self.leave_accept_queue(id, listener);
+                }
+                !is_dead
+            }
+            Phase::Open => {
+                self.wake_ready(id);
+                true
+            }
+            Phase::Orphan => {
+                if flow.is_retired || (is_over && !flow.connection.owes_anything()) {
+                    return false;
+                }
+                if !is_over && flow.has_lived(now) {
+                    // The peer is told, once.
+                    flow.connection.abort();
+                    self.stats.tcp_timed_out += 1;
+                    self.mark_dirty(id);
+                }
+                true
+            }
+        }
+    }
+
+    /// Counts a connection's end, once, and makes room for another one between the same ends.
+    fn note_end(&mut self, id: FlowId) {
+        let Some(flow) = self.flows[id].tcp() else {
+            return;
+        };
+        let Some(end) = flow.connection.end().filter(|_| !flow.is_ended) else {
+            return;
+        };
+        flow.is_ended = true;
+        let tuple = flow.tuple;
+        match end {
+            End::Reset | End::Refused => self.stats.tcp_reset += 1,
+            End::TimedOut | End::Unreachable => self.stats.tcp_timed_out += 1,
+            End::Finished => {}
+        }
+        if self.tcp.flow(&tuple) == Some(id) {
+            self.tcp.tuples.remove(&tuple);
+        }
+    }
+
+    fn wake_ready(&mut self, id: FlowId) {
+        let flow = &mut self.flows[id];
+        let Some(tcp) = flow.tcp() else {
+            return;
+        };
+        let (readable, writable) = (is_readable(&tcp.connection), is_writable(&tcp.connection));
+        if readable {
+            flow.readers.drain_into(&mut self.woken);
+        }
+        if writable {
+            flow.writers.drain_into(&mut self.woken);
+        }
+    }
+
+    /// Moves a connection in TIME-WAIT to where it needs no buffers. What the application has not read
+    /// stays.
+    fn retire(&mut self, id: FlowId) {
+        let now = self.now;
+        let Some(flow) = self.flows[id].tcp().filter(|flow| !flow.is_retired) else {
+            return;
+        };
+        flow.is_retired = true;
+        let tuple = flow.tuple;
+        let (sent, received) = (flow.connection.send_next(), flow.connection.receive_next());
+        if self.tcp.flow(&tuple) == Some(id) {
+            self.tcp.tuples.remove(&tuple);
+            self.tcp.time_wait.insert(tuple, sent, received, now);
+        }
+    }
+
+    /// The connection's path has changed: an address, a route or an MTU, or its neighbour was found.
+    pub(crate) fn tcp_path_changed(&mut self, id: FlowId) {
+        let Engine { flows, ip, .. } = self;
+        let Some(flow) = flows[id].tcp() else {
+            return;
+        };
+        let (local, remote) = (flow.tuple.local.ip(), flow.tuple.remote.ip());
+        if !ip.is_ours(local) {
+            // Nothing can be sent from an address that is not ours any more, nor received.
+            flow.connection.fail(End::Unreachable);
+        } else if let Some(path) = ip.route(remote, Some(local)) {
+            flow.interface = path.interface;
+            flow.connection.set_path_mss(mss(path.mtu, remote));
+        }
+        self.mark_dirty(id);
+    }
+
+    /// The neighbour that the connection's packets go to does not answer. It is asked again, for as
+    /// long as the connection waits, because links come back; a reset is not worth that.
+    pub(crate) fn tcp_neighbour_unreachable(&mut self, id: FlowId) {
+        if let Some(flow) = self.flows[id].tcp()
+            && flow.connection.state() == State::Closed
+        {
+            flow.connection.fail(End::Unreachable);
+        }
+        self.mark_dirty(id);
+    }
+}
+
+/// What the engine asks of TCP besides.
+impl Engine {
+    /// Handshakes and TIME-WAIT: what is due.
+    pub(crate) fn tcp_timers(&mut self) {
+        self.tcp.time_wait.expire(self.now);
+        self.repeat_handshakes();
+    }
+
+    /// When [`tcp_timers`](Self::tcp_timers) has something to do.
+    pub(crate) fn tcp_deadline(&self) -> Option<Instant> {
+        let deadlines = [self.tcp.handshakes.deadline(), self.tcp.time_wait.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Counts what the connections are.
+    pub(crate) fn tcp_gauges(&self, stats: &mut Stats) {
+        for (_, flow) in &self.flows {
+            if let Kind::Tcp(tcp) = &flow.kind {
+                match tcp.phase {
+                    Phase::Queued(_) => stats.tcp_backlog += 1,
+                    Phase::Open => stats.tcp_open += 1,
+                    Phase::Orphan => stats.tcp_orphans += 1,
+                }
+            }
+        }
+        stats.tcp_half_open = self.tcp.handshakes.len() as u64;
+        stats.tcp_time_wait = self.tcp.time_wait.len() as u64;
+        stats.tcp_listeners = self.tcp.listeners.len() as u64;
+    }
+}
