@@ -51,8 +51,13 @@ pub use backend::println;
 
 /// Sockets.
 pub mod net {
-    pub use netasync::{Shutdown, TcpListener, TcpSocket, TcpStream, ToSocketAddr, UdpSocket};
-    pub use netstack::Stats;
+    pub use netasync::{
+        IcmpSocket, RawSocket, Shutdown, Target, TcpListener, TcpSocket, TcpStream, ToSocketAddrs,
+        UdpSocket, lookup_host, ping,
+    };
+    pub use netstack::{
+        Echo, ErrorKind, InterfaceId, KeepAlive, Multicast, Received, Stats, TcpInfo, TcpState,
+    };
 
     use core::task::Poll;
 

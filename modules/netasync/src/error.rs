@@ -1,7 +1,10 @@
 //! The one mapping from the stack's errors to ArceOS's.
 
 use axerrno::{AxError, AxResult};
-use netstack::{AcceptError, BindError, ConnectError, ReadError, RecvError, SendError, WriteError};
+use netstack::{
+    AcceptError, BindError, BufferError, ConnectError, JoinError, ReadError, RecvError,
+    ResolveError, SendError, WriteError,
+};
 
 /// An error that an application sees as an [`AxError`].
 pub(crate) trait ToAxError {
@@ -68,6 +71,27 @@ map! {
     RecvError {
         WouldBlock => WouldBlock,
         Refused => ConnectionRefused,
+    }
+    JoinError {
+        Invalid => InvalidInput,
+        NoInterface => NoSuchDevice,
+        TooMany => StorageFull,
+        Exists => AddrInUse,
+        NotFound => NotFound,
+    }
+    BufferError {
+        TooSmall => InvalidInput,
+        TooLarge => InvalidInput,
+    }
+    ResolveError {
+        WouldBlock => WouldBlock,
+        InvalidName => InvalidInput,
+        TooMany => ResourceBusy,
+        NotFound => NotFound,
+        NoAddress => NotFound,
+        ServerFailure => Io,
+        TimedOut => TimedOut,
+        NoServers => Unsupported,
     }
 }
 

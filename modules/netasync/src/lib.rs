@@ -11,7 +11,8 @@
 //! | `local` | [`LocalSet`], for futures that are not `Send` |
 //! | `timer` | [`sleep`], [`timeout`], [`yield_now`] |
 //! | `reactor` | a call that would block becomes a future |
-//! | `tcp`, `udp`, `addr` | [`TcpListener`], [`TcpStream`], [`TcpSocket`], [`UdpSocket`] |
+//! | `tcp`, `udp`, `icmp` | [`TcpListener`], [`TcpStream`], [`TcpSocket`], [`UdpSocket`], [`IcmpSocket`], [`RawSocket`], [`ping`] |
+//! | `addr`, `resolve` | [`ToSocketAddrs`], [`lookup_host`] |
 //! | `io` | [`AsyncRead`](io::AsyncRead), [`AsyncWrite`](io::AsyncWrite), buffering, embedded-io |
 //! | `runtime`, `machine`, `sync`, `error` | what tasks share; what it runs on; locks; one mapping of errors |
 //!
@@ -25,10 +26,12 @@ extern crate alloc;
 mod addr;
 mod error;
 mod executor;
+mod icmp;
 pub mod io;
 mod local;
 mod machine;
 mod reactor;
+mod resolve;
 mod runner;
 mod runtime;
 mod sync;
@@ -37,11 +40,13 @@ mod timer;
 mod udp;
 mod wake;
 
-pub use addr::ToSocketAddr;
+pub use addr::{Target, ToSocketAddrs};
 pub use executor::{JoinError, JoinHandle, spawn};
+pub use icmp::{IcmpSocket, RawSocket, ping};
 pub use local::LocalSet;
 pub use machine::Machine;
 pub use netstack::Shutdown;
+pub use resolve::lookup_host;
 pub use runner::Runner;
 pub use runtime::Handle;
 pub use tcp::{TcpListener, TcpSocket, TcpStream};

@@ -1,0 +1,131 @@
+//! Below the transports: echo requests and raw packets.
+
+use core::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use axerrno::{AxError, AxResult};
+use netstack::{Echo, Interest, Received};
+
+use crate::{error::ax, reactor::ready_io, runtime::Handle, timer::timeout};
+
+/// Sends echo requests, and receives their replies and the errors about them.
+#[derive(Debug)]
+pub struct IcmpSocket(netstack::IcmpSocket);
+
+impl IcmpSocket {
+    /// A socket for requests to `address` and others of its IP version, with an identifier of its
+    /// own.
+    ///
+    /// # Errors
+    /// `NoMemory`; `AddrInUse` if all 65,536 identifiers are.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn towards(address: IpAddr) -> AxResult<Self> {
+        let stack = Handle::current().stack().clone();
+        ax(netstack::IcmpSocket::new(&stack, address.is_ipv4(), None)).map(Self)
+    }
+
+    /// Sends an echo request; waits if there is no room.
+    ///
+    /// # Errors
+    /// `NotFound` without a route; `OutOfRange` if `data` does not fit a packet; `InvalidInput` if
+    /// `address` is of the other IP version; `PermissionDenied` if it is a broadcast address.
+    pub async fn send_to(&self, sequence: u16, data: &[u8], address: IpAddr) -> AxResult<()> {
+        let send = || self.0.try_send_to(sequence, data, SocketAddr::new(address, 0));
+        ready_io(send, |waker| self.0.register(Interest::Write, waker)).await
+    }
+
+    /// Waits for a reply, or an error about a request; its data is cut to `buffer`'s length.
+    ///
+    /// # Errors
+    /// None today.
+    pub async fn recv(&self, buffer: &mut [u8]) -> AxResult<Echo> {
+        let receive = || self.0.try_receive(buffer);
+        ready_io(receive, |waker| self.0.register(Interest::Read, waker)).await
+    }
+
+    /// Hops that a request may take; 64 by default.
+    pub fn set_ttl(&self, ttl: u8) {
+        self.0.set_hop_limit(ttl);
+    }
+
+    /// What [`set_ttl`](Self::set_ttl) has set.
+    pub fn ttl(&self) -> u8 {
+        self.0.hop_limit()
+    }
+}
+
+/// Sends one echo request of 56 bytes, as ping does, and returns how long its reply took.
+///
+/// # Errors
+/// `TimedOut` after `patience`; `NotFound` if there is no way to the host; `Io` for other errors
+/// about it; those of [`IcmpSocket::send_to`].
+///
+/// # Panics
+/// Outside of a runtime.
+pub async fn ping(address: IpAddr, patience: Duration) -> AxResult<Duration> {
+    const DATA: [u8; 56] = [0; 56];
+    let socket = IcmpSocket::towards(address)?;
+    let begun = Handle::current().now();
+    socket.send_to(0, &DATA, address).await?;
+    match timeout(patience, socket.recv(&mut [])).await??.error {
+        None => Ok(Handle::current().now() - begun),
+        Some(netstack::ErrorKind::HostUnreachable) => Err(AxError::NotFound),
+        Some(_) => Err(AxError::Io),
+    }
+}
+
+/// Sends and receives what follows the IP header, of one IP version and protocol.
+///
+/// It gets copies of what is for this host; TCP, UDP and ICMP answer as if it were not there.
+#[derive(Debug)]
+pub struct RawSocket(netstack::RawSocket);
+
+impl RawSocket {
+    /// A socket for a protocol by its IANA number, of the IP version of `address`, which does not
+    /// matter otherwise.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn towards(address: IpAddr, protocol: u8) -> AxResult<Self> {
+        let stack = Handle::current().stack().clone();
+        ax(netstack::RawSocket::new(&stack, address.is_ipv4(), protocol)).map(Self)
+    }
+
+    /// Sends a packet, whose checksums are the caller's; waits if there is no room. Returns the
+    /// payload's length.
+    ///
+    /// # Errors
+    /// Those of [`IcmpSocket::send_to`].
+    pub async fn send_to(&self, payload: &[u8], address: IpAddr) -> AxResult<usize> {
+        let send = || self.0.try_send_to(payload, SocketAddr::new(address, 0));
+        ready_io(send, |waker| self.0.register(Interest::Write, waker)).await?;
+        Ok(payload.len())
+    }
+
+    /// Waits for a packet's payload, cut to `buffer`'s length, and tells all about it. Ports are
+    /// zero.
+    ///
+    /// # Errors
+    /// None today.
+    pub async fn recv(&self, buffer: &mut [u8]) -> AxResult<Received> {
+        let receive = || self.0.try_receive(buffer);
+        ready_io(receive, |waker| self.0.register(Interest::Read, waker)).await
+    }
+
+    /// Hops that a packet may take; 64 by default.
+    pub fn set_ttl(&self, ttl: u8) {
+        self.0.set_hop_limit(ttl);
+    }
+
+    /// What [`set_ttl`](Self::set_ttl) has set.
+    pub fn ttl(&self) -> u8 {
+        self.0.hop_limit()
+    }
+}

@@ -1,0 +1,84 @@
+//! What can be set on a connection, and on a socket for the connections that it is to make.
+
+use core::time::Duration;
+
+use netstack::{KeepAlive, TcpOptions};
+
+use super::{TcpSocket, TcpStream};
+
+macro_rules! options {
+    ($($(#[$doc:meta])* $get:ident, $set:ident: $kind:ty = $field:ident,)*) => {
+        /// Options. A value out of range is taken as the nearest in it; what is read back is what
+        /// holds.
+        impl TcpStream {
+            $(
+                $(#[$doc])*
+                pub fn $set(&self, value: $kind) {
+                    self.change_options(|options| options.$field = value);
+                }
+
+                #[doc = concat!("What [`", stringify!($set), "`](Self::", stringify!($set), ") has set.")]
+                pub fn $get(&self) -> $kind {
+                    self.options().$field
+                }
+            )*
+        }
+
+        /// Options of the connections that the socket makes or accepts.
+        impl TcpSocket {
+            $(
+                #[doc = concat!(
+                    "As [`TcpStream::", stringify!($set), "`]; has no effect once the socket ",
+                    "listens or is connected."
+                )]
+                pub fn $set(&mut self, value: $kind) {
+                    self.options.connection.$field = value;
+                }
+
+                #[doc = concat!("What [`", stringify!($set), "`](Self::", stringify!($set), ") has set.")]
+                pub fn $get(&self) -> $kind {
+                    self.options.connection.$field
+                }
+            )*
+        }
+    };
+}
+
+options! {
+    /// Sends small writes at once instead of gathering them while data is in flight (RFC 9293
+    /// section 3.7.4). Off by default.
+    nodelay, set_nodelay: bool = nodelay,
+    /// Probes a silent peer (RFC 9293 section 3.8.4): after `idle`, then `count` times, `interval`
+    /// apart; if none is answered, the connection has timed out. At least a second each, and one
+    /// probe. `None`, the default, never probes.
+    keep_alive, set_keep_alive_probes: Option<KeepAlive> = keep_alive,
+    /// How long a dropped connection may go on delivering before it is reset; zero resets it at
+    /// once. `None`, the default, is five minutes.
+    linger, set_linger: Option<Duration> = linger,
+    /// How long data may go unacknowledged before the connection has timed out (RFC 5482): at least
+    /// a second, two minutes by default.
+    user_timeout, set_user_timeout: Duration = user_timeout,
+    /// Hops that a packet may take, IPv4's time to live and IPv6's hop limit: at least 1, 64 by
+    /// default.
+    ttl, set_ttl: u8 = hop_limit,
+    /// Bytes that may be written and not acknowledged: 512 to 16 MiB, 256 KiB by default.
+    send_buffer_size, set_send_buffer_size: usize = send_buffer_len,
+    /// Bytes that may arrive and not be read: 512 to 16 MiB, 256 KiB by default. A connection's
+    /// cannot exceed what the window scale of its handshake can say; a [`TcpSocket`]'s can.
+    recv_buffer_size, set_recv_buffer_size: usize = receive_buffer_len,
+}
+
+impl TcpStream {
+    /// [`set_keep_alive_probes`](Self::set_keep_alive_probes) with one time for all, and four probes.
+    pub fn set_keep_alive(&self, interval: Option<Duration>) {
+        const COUNT: u8 = 4;
+        let probes = |interval| KeepAlive { idle: interval, interval, count: COUNT };
+        self.set_keep_alive_probes(interval.map(probes));
+    }
+
+    fn change_options(&self, change: impl FnOnce(&mut TcpOptions)) {
+        let mut options = self.options();
+        change(&mut options);
+        self.set_options(options);
+    }
+}
