@@ -12,7 +12,7 @@ use std::{
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use sim::{Failure, check_plan, scenario::Plan, scenario::Totals};
+use sim::{Failure, check, scenario::Plan, scenario::Totals};
 
 /// Simulates hosts on faulty networks and checks what must hold.
 #[derive(Debug, Parser)]
@@ -29,9 +29,6 @@ struct Arguments {
     /// Seeds that run at the same time.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=2))]
     threads: u64,
-    /// Fail seeds with connections that stall: see `Plan::tolerates_stalls`.
-    #[arg(long)]
-    strict: bool,
     /// Where the packets of failed seeds go.
     #[arg(long, default_value = "target/sim")]
     captures: PathBuf,
@@ -96,9 +93,7 @@ fn work(
         if number >= count {
             return;
         }
-        let mut plan = Plan::draw(first + number);
-        plan.tolerates_stalls = !arguments.strict;
-        let result = check_plan(&plan, &arguments.captures);
+        let result = check(first + number, &arguments.captures);
         let mut summary = summary.lock().expect("no thread panics with the lock held");
         match result {
             Ok(report) => {
@@ -128,16 +123,15 @@ impl Summary {
         self.totals.bytes += totals.bytes;
         self.totals.answers += totals.answers;
         self.totals.retries += totals.retries;
-        self.totals.stalls += totals.stalls;
     }
 }
 
 fn print(summary: &Summary, count: u64) {
     let Summary { failed, totals, virtual_secs, fruitless_turns, excess } = summary;
-    let Totals { streams, bytes, answers, retries, stalls } = totals;
+    let Totals { streams, bytes, answers, retries } = totals;
     println!(
-        "{streams} streams with {} KB, {answers} datagrams answered, {retries} retries \
-         ({stalls} after a stall), in {virtual_secs} virtual seconds",
+        "{streams} streams with {} KB, {answers} datagrams answered, {retries} retries, \
+         in {virtual_secs} virtual seconds",
         bytes / 1000
     );
     println!("busiest second: {fruitless_turns} turns in vain, {excess} turns and polls to spare");

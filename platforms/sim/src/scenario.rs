@@ -40,8 +40,6 @@ use crate::{
 /// timeout that has backed off to 12 s, or a connection attempt of 30 s that began during an outage
 /// and is made once more.
 const LIVENESS: Duration = Duration::from_secs(90);
-/// The same where stalls are tolerated: twice a stack's patience more.
-const LIVENESS_WITH_STALLS: Duration = Duration::from_secs(90 + 2 * 130);
 /// How long anything may take to be forgotten: an ownerless connection's 300 s, and TIME-WAIT.
 const QUIET: Duration = Duration::from_secs(330);
 /// A frame's way to the switch once faults have ended.
@@ -83,7 +81,6 @@ pub fn run(plan: &Plan, captures: &[Capture]) -> Report {
 
 struct Scenario {
     seed: u64,
-    tolerates_stalls: bool,
     network: Network,
     ledger: Ledger,
     servers: Vec<(HostId, JoinHandle<()>)>,
@@ -97,7 +94,6 @@ impl Scenario {
         let baseline = (0..plan.hosts.len()).map(|host| network.stack(host).stats()).collect();
         let mut scenario = Scenario {
             seed: plan.seed,
-            tolerates_stalls: plan.tolerates_stalls,
             network,
             ledger: Ledger::default(),
             servers: vec![],
@@ -132,16 +128,8 @@ impl Scenario {
             self.network.spawn(client, client_task.run(start));
         } else {
             let meter = self.network.meter(client);
-            let client_task = Client {
-                ledger,
-                meter,
-                rng,
-                workload,
-                server: remote,
-                kind,
-                tolerates_stalls: self.tolerates_stalls,
-                opened: 0,
-            };
+            let client_task =
+                Client { ledger, meter, rng, workload, server: remote, kind, opened: 0 };
             self.network.spawn(client, client_task.run(start));
         }
     }
@@ -153,8 +141,7 @@ impl Scenario {
         } else {
             let rng = Rng::new(self.seed, STREAM_SERVERS + u64::from(local.port()));
             let meter = self.network.meter(host);
-            let tolerates_stalls = self.tolerates_stalls;
-            let server = Server { ledger, meter, rng, local, kind, tolerates_stalls };
+            let server = Server { ledger, meter, rng, local, kind };
             self.network.spawn(host, server.run())
         };
         self.servers.push((host, task));
@@ -171,8 +158,7 @@ impl Scenario {
         let mut outcome = self.network.run(plan.heal_at, || ledger.is_finished());
         self.network.heal(HEALED_DELAY);
         if outcome == Outcome::Deadline {
-            let patience = if plan.tolerates_stalls { LIVENESS_WITH_STALLS } else { LIVENESS };
-            outcome = self.network.run(plan.heal_at + patience, || ledger.is_finished());
+            outcome = self.network.run(plan.heal_at + LIVENESS, || ledger.is_finished());
         }
         let unfinished = self.ledger.unfinished();
         let kinds: Vec<_> =

@@ -22,8 +22,6 @@ pub struct Failure {
     pub seed: u64,
     /// What went wrong.
     pub violations: Vec<Violation>,
-    /// Whether stalls were tolerated.
-    pub tolerates_stalls: bool,
     /// Where every host's frames are, or why they could not be written.
     pub captured: Result<PathBuf, String>,
 }
@@ -39,10 +37,7 @@ impl fmt::Display for Failure {
             Ok(folder) => writeln!(f, "  packets: {}/{seed}-*.pcap", folder.display())?,
             Err(error) => writeln!(f, "  no packets: {error}")?,
         }
-        match self.tolerates_stalls {
-            true => write!(f, "  again: make sim SEED={seed}"),
-            false => write!(f, "  again: cargo run -p sim -- --strict --seed {seed}"),
-        }
+        write!(f, "  again: make sim SEED={seed}")
     }
 }
 
@@ -75,8 +70,7 @@ pub fn check_plan(plan: &Plan, folder: &Path) -> Result<Report, Failure> {
         _ => {
             let saved = save(&captures, plan.seed, folder);
             let captured = saved.map(|()| folder.to_owned()).map_err(|error| error.to_string());
-            let &Plan { seed, tolerates_stalls, .. } = plan;
-            Err(Failure { seed, violations, tolerates_stalls, captured })
+            Err(Failure { seed: plan.seed, violations, captured })
         }
     }
 }

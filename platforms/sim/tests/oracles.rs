@@ -92,8 +92,7 @@ fn a_busy_task_is_found() {
 #[test]
 fn a_failure_leaves_its_packets_and_says_how_to_repeat_it() {
     let folder = std::env::temp_dir().join(format!("sim-oracles-{}", std::process::id()));
-    let plan = Plan { tolerates_stalls: true, ..Plan::single(77, Kind::Lying) };
-    let failure = check_plan(&plan, &folder).unwrap_err();
+    let failure = check_plan(&Plan::single(77, Kind::Lying), &folder).unwrap_err();
     let text = failure.to_string();
     assert!(text.contains("seed 77 failed") && text.contains("make sim SEED=77"), "{text}");
     for host in 0..2 {

@@ -4,8 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axerrno::{AxError, AxResult};
 use futures_util::future::{join_all, try_join};
-use netasync::{Handle, Shutdown, TcpStream, sleep, spawn, timeout};
-use netstack::Instant;
+use netasync::{Shutdown, TcpStream, sleep, spawn, timeout};
 
 use super::{
     content::Content,
@@ -19,8 +18,6 @@ use crate::{meter::Meter, rng::Rng};
 const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 /// For clients whose server aborts: a reset that is lost is not repeated.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// The age that a connection has when the stack is out of patience with it.
-const STALL: Duration = Duration::from_secs(120);
 /// Connections that one workload can number.
 const CONNECTIONS_MAX: u64 = 1 << 20;
 
@@ -32,7 +29,6 @@ pub(crate) struct Client {
     pub(crate) workload: u64,
     pub(crate) server: SocketAddr,
     pub(crate) kind: Kind,
-    pub(crate) tolerates_stalls: bool,
     /// Connections so far.
     pub(crate) opened: u64,
 }
@@ -74,14 +70,10 @@ impl Client {
     async fn persist(&mut self) {
         loop {
             let connection = self.number();
-            let began = Handle::current().now();
             match self.attempt(connection).await {
                 Ok(()) => return,
                 Err(Broken::Early(error)) if self.is_excusable(error) => {
                     self.ledger.abandon(connection);
-                }
-                Err(Broken::Late(error)) if self.tolerates_stalls && has_stalled(error, began) => {
-                    self.ledger.stalled(connection);
                 }
                 Err(Broken::Early(error) | Broken::Late(error)) => {
                     self.ledger.abandon(connection);
@@ -384,12 +376,6 @@ async fn read_impatiently(stream: &TcpStream, rng: &mut Rng, buffer: &mut [u8]) 
             return result;
         }
     }
-}
-
-/// Whether a connection broke because its peer, or the stack, was out of patience.
-pub(crate) fn has_stalled(error: AxError, began: Instant) -> bool {
-    let is_old = Handle::current().now() - began >= STALL;
-    is_old && matches!(error, AxError::TimedOut | AxError::ConnectionReset)
 }
 
 /// Sends everything, and ends this half.

@@ -61,8 +61,6 @@ pub struct Totals {
     pub answers: u64,
     /// Connections that were tried again.
     pub retries: u64,
-    /// Those that had stalled; see [`Plan::tolerates_stalls`](super::Plan::tolerates_stalls).
-    pub stalls: u64,
 }
 
 impl Ledger {
@@ -113,13 +111,6 @@ impl Ledger {
 
     pub(crate) fn retried(&self) {
         self.lock().totals.retries += 1;
-    }
-
-    /// Excuses a connection that stalled.
-    pub(crate) fn stalled(&self, connection: u64) {
-        let mut entries = self.lock();
-        entries.totals.stalls += 1;
-        entries.abandoned.insert(connection);
     }
 
     /// Counts a connection as served until the guard is dropped.

@@ -4,10 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use axerrno::AxResult;
 use futures_util::future::try_join;
-use netasync::{Handle, Shutdown, TcpListener, TcpStream, sleep, spawn, timeout};
+use netasync::{Shutdown, TcpListener, TcpStream, sleep, spawn, timeout};
 
 use super::{
-    client::has_stalled,
     content::Content,
     ledger::Ledger,
     plan::Kind,
@@ -25,7 +24,6 @@ pub(crate) struct Server {
     pub(crate) rng: Rng,
     pub(crate) local: SocketAddr,
     pub(crate) kind: Kind,
-    pub(crate) tolerates_stalls: bool,
 }
 
 impl Server {
@@ -61,7 +59,6 @@ impl Server {
 
     async fn serve(self, stream: TcpStream) {
         let _served = self.ledger.serve();
-        let began = Handle::current().now();
         if matches!(self.kind, Kind::Aborts { .. } | Kind::Dropped { .. }) {
             stream.set_keep_alive(Some(KEEP_ALIVE));
         }
@@ -76,9 +73,6 @@ impl Server {
         let Header { connection, mode, .. } = header;
         match self.act(&stream, &header).await {
             Err(_) if self.ledger.is_abandoned(connection) => {}
-            Err(error) if self.tolerates_stalls && has_stalled(error, began) => {
-                self.ledger.stalled(connection);
-            }
             Err(error) => self.ledger.violation(format!(
                 "connection {connection:x}: broke at the server ({mode:?}): {error}"
             )),
