@@ -14,6 +14,7 @@ make lossy         the same with an image and with Linux over a lossy relay (tar
                    BENCH="--size 10MB --rounds 1 ..." for less
 make bench-flows   measure what a packet costs among many connections (target/bench/flows.md)
 make fuzz TIME=600 run each fuzz target of netstack for that many seconds
+make miri          run netstack's unit tests under Miri
 
 A=apps/httpd    the application, a folder in apps/
 ARCH=x86_64     the architecture (x86_64)

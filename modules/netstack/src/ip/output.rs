@@ -7,7 +7,7 @@ use netdev::{ETHERNET_HEADER_LEN, MacAddress, Transmitter};
 use smoltcp::wire::IpProtocol;
 
 use super::{
-    HOP_LIMIT_DEFAULT, Packet,
+    Packet,
     address::multicast_mac,
     arp, fragment,
     header::{Header, emit_ethernet},
@@ -235,17 +235,13 @@ impl Ip {
     pub(crate) fn reply(
         &mut self,
         packet: &Packet<'_>,
-        protocol: IpProtocol,
+        (protocol, hop_limit): (IpProtocol, u8),
         len: usize,
         tx: &mut impl Transmitter,
         write: impl FnOnce(&mut [u8]),
     ) {
-        let header = Header {
-            source: packet.destination,
-            destination: packet.source,
-            protocol,
-            hop_limit: HOP_LIMIT_DEFAULT,
-        };
+        let (source, destination) = (packet.destination, packet.source);
+        let header = Header { source, destination, protocol, hop_limit };
         self.transmit_to(packet.interface, packet.link.theirs, &header, len, tx, write);
     }
 

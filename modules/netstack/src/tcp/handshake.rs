@@ -183,6 +183,7 @@ impl Engine {
         tuple: Tuple,
         segment: &Segment<'_>,
         listener: ListenerId,
+        above: Option<Seq>,
         packet: &Packet<'_>,
         tx: &mut impl Transmitter,
     ) -> Verdict {
@@ -194,12 +195,13 @@ impl Engine {
             self.tcp.handshakes.evict();
         }
         let mtu = self.ip.interface(packet.interface).mtu;
+        let isn = self.tcp.isns.isn(&tuple, self.now);
         let entry = HalfOpen {
             listener,
             interface: packet.interface,
             station: packet.link.theirs,
             syn: connection::Handshake {
-                iss: self.tcp.isns.isn(&tuple, self.now),
+                iss: above.map_or(isn, |above| isn.max(above)),
                 irs: segment.seq,
                 peer_mss: segment.options.mss,
                 peer_window: segment.window,
@@ -254,8 +256,9 @@ impl Engine {
                 return Verdict::Answered;
             }
             // The peer has begun anew.
+            let above = Some(entry.syn.iss);
             self.tcp.handshakes.remove(&tuple);
-            self.begin_handshake(tuple, segment, listener, packet, tx)
+            self.begin_handshake(tuple, segment, listener, above, packet, tx)
         } else if !entry.is_acknowledged_by(segment) {
             // RFC 9293 section 3.10.7.4: an acknowledgement of something else is answered by a reset.
             self.refuse(segment, packet, tx)
@@ -306,8 +309,8 @@ impl Engine {
         packet: &Packet<'_>,
         tx: &mut impl Transmitter,
     ) {
-        let header = entry.syn_ack(tuple, &self.options_of(entry));
-        self.answer(&header, packet, tx);
+        let options = self.options_of(entry);
+        self.answer(&entry.syn_ack(tuple, &options), options.hop_limit, packet, tx);
     }
 
     /// Repeats SYN-ACKs and gives up what has waited long enough.
@@ -331,12 +334,8 @@ impl Engine {
         let (source, destination) = (tuple.local.ip(), tuple.remote.ip());
         let mut segment = vec![0; header.len()];
         header.emit(&mut segment, source, destination);
-        let ip = ip::Header {
-            source,
-            destination,
-            protocol: IpProtocol::Tcp,
-            hop_limit: ip::HOP_LIMIT_DEFAULT,
-        };
+        let hop_limit = self.options_of(entry).hop_limit;
+        let ip = ip::Header { source, destination, protocol: IpProtocol::Tcp, hop_limit };
         let mtu = self.ip.interface(entry.interface).mtu;
         self.ip.enqueue_packet(entry.interface, entry.station, &ip, mtu, &segment);
     }

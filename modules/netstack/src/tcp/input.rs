@@ -16,7 +16,7 @@ use super::{
 use crate::{
     engine::Engine,
     flow::{FlowId, Tuple},
-    ip::{Cast, ErrorKind, IcmpError, Packet},
+    ip::{Cast, ErrorKind, HOP_LIMIT_DEFAULT, IcmpError, Packet},
     stats::{Reason, Verdict},
 };
 
@@ -47,17 +47,18 @@ impl Engine {
         if self.tcp.handshakes.contains(&tuple) {
             return self.continue_handshake(tuple, &segment, packet, tx);
         }
-        match self.tcp.time_wait.judge(&tuple, &segment) {
-            Judgement::Unknown | Judgement::Reuse => {}
+        let above = match self.tcp.time_wait.judge(&tuple, &segment) {
+            Judgement::Unknown => None,
+            Judgement::Reuse { above } => Some(above),
             Judgement::Acknowledge { seq, ack } => {
                 let header = reply_header(&segment, seq, Some(ack), Flags::default());
-                self.answer(&header, packet, tx);
+                self.answer(&header, HOP_LIMIT_DEFAULT, packet, tx);
                 return Verdict::Answered;
             }
             Judgement::Drop => return Verdict::Dropped(Reason::TimeWait),
-        }
+        };
         match segment.flags.syn && segment.ack.is_none() {
-            true => self.syn(tuple, &segment, packet, tx),
+            true => self.syn(tuple, &segment, above, packet, tx),
             false => self.refuse(&segment, packet, tx),
         }
     }
@@ -102,7 +103,7 @@ impl Engine {
             Some(ack) => reply_header(segment, ack, None, flags),
             None => reply_header(segment, Seq(0), Some(segment.end()), flags),
         };
-        self.answer(&header, packet, tx);
+        self.answer(&header, HOP_LIMIT_DEFAULT, packet, tx);
         Verdict::Answered
     }
 
@@ -110,11 +111,12 @@ impl Engine {
     pub(super) fn answer(
         &mut self,
         header: &Header,
+        hop_limit: u8,
         packet: &Packet<'_>,
         tx: &mut impl Transmitter,
     ) {
         let (ours, theirs) = (packet.destination, packet.source);
-        self.ip.reply(packet, IpProtocol::Tcp, header.len(), tx, |bytes| {
+        self.ip.reply(packet, (IpProtocol::Tcp, hop_limit), header.len(), tx, |bytes| {
             header.emit(bytes, ours, theirs);
         });
     }

@@ -13,7 +13,7 @@ use core::{
 
 use netdev::Transmitter;
 
-use super::{Phase, connection::Options, segment::Segment};
+use super::{Phase, connection::Options, segment::Segment, seq::Seq};
 use crate::{
     engine::Engine,
     error::{AcceptError, BindError},
@@ -147,11 +147,12 @@ impl Engine {
         }
     }
 
-    /// A SYN for no connection that is known.
+    /// A SYN for no connection that is known; `above` is where the numbers of the one before ended.
     pub(crate) fn syn(
         &mut self,
         tuple: Tuple,
         segment: &Segment<'_>,
+        above: Option<Seq>,
         packet: &Packet<'_>,
         tx: &mut impl Transmitter,
     ) -> Verdict {
@@ -161,7 +162,7 @@ impl Engine {
         if self.tcp.listeners[listener].is_full() {
             return Verdict::Dropped(Reason::BacklogFull);
         }
-        self.begin_handshake(tuple, segment, listener, packet, tx)
+        self.begin_handshake(tuple, segment, listener, above, packet, tx)
     }
 
     /// Whether connections that would be queued must wait.

@@ -10,6 +10,8 @@ use super::seq::Seq;
 pub(crate) const HEADER_LEN: usize = 20;
 /// SACK blocks that one segment carries (RFC 2018 section 3).
 pub(crate) const SACK_BLOCKS: usize = 3;
+/// The largest window scale; what is beyond is taken for it (RFC 7323 section 2.3).
+const WINDOW_SCALE_MAX: u8 = 14;
 
 /// A range of sequence numbers: first, and the one behind the last.
 pub(crate) type Block = (Seq, Seq);
@@ -42,7 +44,9 @@ impl SegmentOptions {
             match option {
                 TcpOption::EndOfList => break,
                 TcpOption::MaxSegmentSize(mss) => options.mss = Some(mss),
-                TcpOption::WindowScale(scale) => options.window_scale = Some(scale),
+                TcpOption::WindowScale(scale) => {
+                    options.window_scale = Some(scale.min(WINDOW_SCALE_MAX));
+                }
                 TcpOption::SackPermitted => options.sack_permitted = true,
                 TcpOption::SackRange(blocks) => {
                     options.sack = blocks.map(|block| block.map(|(l, r)| (Seq(l), Seq(r))));

@@ -21,8 +21,9 @@ const LEN_MAX: usize = 8192;
 pub(crate) enum Judgement {
     /// No such connection.
     Unknown,
-    /// A new connection may take the place of the old one, which has been forgotten.
-    Reuse,
+    /// A new connection may take the place of the old one, which has been forgotten. Its numbers
+    /// begin with `above` or later (RFC 9293 section 3.6.1).
+    Reuse { above: Seq },
     /// The peer has not seen our last acknowledgement: it is sent again, with these numbers.
     Acknowledge { seq: Seq, ack: Seq },
     /// Nothing to say.
@@ -81,8 +82,9 @@ impl TimeWait {
             // RFC 1337: a reset must not end TIME-WAIT.
             Judgement::Drop
         } else if segment.flags.syn && segment.ack.is_none() && entry.receive_next < segment.seq {
+            let above = entry.send_next;
             self.entries.remove(tuple);
-            Judgement::Reuse
+            Judgement::Reuse { above }
         } else if segment.flags.fin && segment.ack.is_some() {
             Judgement::Acknowledge { seq: entry.send_next, ack: entry.receive_next }
         } else {
@@ -153,7 +155,7 @@ mod tests {
         };
         assert_eq!(judge(500), Judgement::Drop);
         assert_eq!(judge(499), Judgement::Drop);
-        assert_eq!(judge(501), Judgement::Reuse);
+        assert_eq!(judge(501), Judgement::Reuse { above: Seq(7) });
         assert_eq!(judge(501), Judgement::Unknown);
     }
 

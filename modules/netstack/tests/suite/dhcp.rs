@@ -125,6 +125,7 @@ fn lease() -> Ipv4Config {
     Ipv4Config { address: LEASED, prefix_len: 24, gateway: Some(SERVER), dns: vec![SERVER] }
 }
 
+/// RFC 2131 section 3.1.
 #[test]
 fn a_lease_is_applied_and_announced() {
     let mut net = Net::new();
@@ -178,6 +179,7 @@ fn a_lease_is_renewed_while_others_look_for_neighbours() {
     assert!((499..510).contains(&(when - begun).as_secs()), "{when:?}");
 }
 
+/// RFC 2131 section 4.4.5: T2, then the end of the lease, and of what used its address.
 #[test]
 fn without_a_server_the_lease_ends_when_it_is_due() {
     let mut net = Net::leased();

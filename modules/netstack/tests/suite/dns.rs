@@ -48,6 +48,7 @@ fn answer(question: &[u8], outcome: Result<IpAddr, u8>) -> Vec<u8> {
     message
 }
 
+/// RFC 1035 section 4, RFC 3596 section 2.
 #[test]
 fn a_name_is_asked_for_and_found() {
     let mut bench = with_servers();
@@ -89,6 +90,7 @@ fn a_name_is_asked_for_and_found() {
     assert_eq!((stats.udp_sockets, stats.memory_used), (0, 0));
 }
 
+/// RFC 1035 section 7.2: one server after the other, for a bounded time.
 #[test]
 fn silence_is_asked_elsewhere_and_ends() {
     let mut bench = with_servers();
@@ -113,6 +115,7 @@ fn silence_is_asked_elsewhere_and_ends() {
     assert_eq!(bench.host.turns, 0);
 }
 
+/// RFC 1035 section 7.2, RFC 1122 section 4.1.3.3.
 #[test]
 fn a_server_that_nobody_runs_is_passed_over() {
     let mut bench = with_servers();
@@ -129,6 +132,7 @@ fn a_server_that_nobody_runs_is_passed_over() {
     drop(lookup);
 }
 
+/// RFC 6761 section 6.3.
 #[test]
 fn some_names_need_no_server() {
     let mut bench = Bench::new();

@@ -11,11 +11,8 @@ use crate::harness::{
     at,
     bench::Bench,
     link::Link,
-    wire::{self, Segment},
+    wire::Segment,
 };
-
-/// Half-open connections that a listener keeps.
-const HALF_OPEN_MAX: u64 = 4096;
 
 fn anywhere(port: u16) -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], port))
@@ -93,57 +90,6 @@ fn a_full_backlog_drops_in_silence_and_serves_later() {
     });
     assert!(clients.iter().all(|client| client.try_connected().is_ok()));
     assert_eq!(net.hosts[CLIENT].stats().tcp_reset, 0);
-}
-
-#[test]
-fn a_spoofed_flood_does_not_keep_a_client_out() {
-    let mut bench = Bench::new();
-    let listener = listen(&bench.stack(), anywhere(80));
-    for flood in 0..6000_u32 {
-        let [_, _, high, low] = flood.to_be_bytes();
-        let from = SocketAddr::from(([10, 0, 0, 10 + low % 200], 1000 + u16::from(high) * 256));
-        let from = SocketAddr::new(from.ip(), from.port() + u16::from(low));
-        bench.segment(Segment::new(from, at(1, 80), TcpControl::Syn, 0));
-        bench.run_for(Duration::from_micros(100));
-        assert!(bench.stats().tcp_half_open <= HALF_OPEN_MAX);
-    }
-    assert_eq!(bench.stats().memory_used, 0, "a handshake holds no buffers");
-    assert!(bench.stats().evicted_half_open >= 1000);
-    let peer = bench.open(9, 80);
-    assert_eq!(accepted(&listener).unwrap().peer_addr(), at(2, 9));
-    bench.segment(peer.send(TcpControl::Rst));
-    bench.run_for(Duration::from_secs(60));
-    let stats = bench.stats();
-    assert_eq!(gauges(&stats), [0; 6], "{stats:?}");
-}
-
-#[test]
-fn a_handshake_that_does_not_end_is_given_up() {
-    let mut bench = Bench::new();
-    let _listener = listen(&bench.stack(), anywhere(80));
-    bench.segment(Segment::new(at(2, 7), at(1, 80), TcpControl::Syn, 0));
-    let mut answers = 0;
-    for second in 0..40 {
-        assert_eq!(bench.stats().tcp_half_open, u64::from((1..32).contains(&second)), "{second}");
-        bench.run_for(Duration::from_secs(1));
-        let sent = bench.take_sent();
-        answers += sent.iter().filter(|frame| wire::is_control(frame, TcpControl::Syn)).count();
-    }
-    assert_eq!(answers, 5, "at once and after 1, 2, 4 and 8 seconds more");
-    assert_eq!(gauges(&bench.stats()), [0; 6]);
-}
-
-/// RFC 9293 section 3.10.7.4: a reset in SYN-RECEIVED returns to LISTEN.
-#[test]
-fn a_reset_ends_a_handshake() {
-    let mut bench = Bench::new();
-    let _listener = listen(&bench.stack(), anywhere(80));
-    bench.segment(Segment::new(at(2, 7), at(1, 80), TcpControl::Syn, 0));
-    bench.settle();
-    assert_eq!(bench.stats().tcp_half_open, 1);
-    bench.segment(Segment::new(at(2, 7), at(1, 80), TcpControl::Rst, 1));
-    bench.settle();
-    assert_eq!(gauges(&bench.stats()), [0; 6]);
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn routers_are_looked_for() {
     assert_eq!(bench.host.turns, 0);
 }
 
+/// RFC 4861 section 6.3.4, RFC 4862 section 5.5.3, RFC 8106 section 5.1.
 #[test]
 fn an_advertisement_gives_an_address_a_router_and_name_servers() {
     let mut bench = Bench::new();

@@ -14,60 +14,10 @@ use crate::harness::{
     wire::Segment,
 };
 
-/// The host accepts from port 7, closes first, and the peer closes after it.
-fn closed_by_host(bench: &mut Bench, listener: &TcpListener) -> Peer {
-    let mut peer = bench.open(7, 80);
-    drop(accepted(listener).expect("a connection"));
-    let (control, _, _) = bench.answer().expect("a FIN");
-    assert_eq!(control, TcpControl::Fin);
-    peer.ack = peer.ack.wrapping_add(1);
-    bench.segment(peer.send(TcpControl::Fin));
-    let answer = bench.answer();
-    assert_eq!(answer, Some((TcpControl::None, peer.ack, Some(peer.seq + 1))));
-    assert_eq!((bench.stats().tcp_time_wait, bench.stats().memory_used), (1, 0));
-    peer
-}
-
 fn bench() -> (Bench, TcpListener) {
     let bench = Bench::new();
     let listener = listen(&bench.stack(), at(1, 80));
     (bench, listener)
-}
-
-#[test]
-fn a_repeated_fin_is_acknowledged_again() {
-    let (mut bench, listener) = bench();
-    let peer = closed_by_host(&mut bench, &listener);
-    for _ in 0..3 {
-        bench.segment(peer.send(TcpControl::Fin));
-        assert_eq!(bench.answer(), Some((TcpControl::None, peer.ack, Some(peer.seq + 1))));
-    }
-    bench.segment(peer.send(TcpControl::None));
-    assert_eq!(bench.answer(), None);
-}
-
-/// RFC 1337.
-#[test]
-fn a_reset_does_not_end_it() {
-    let (mut bench, listener) = bench();
-    let peer = closed_by_host(&mut bench, &listener);
-    bench.segment(peer.send(TcpControl::Rst));
-    bench.settle();
-    assert_eq!(bench.stats().tcp_time_wait, 1);
-    assert_eq!(bench.stats().dropped_time_wait, 1);
-}
-
-#[test]
-fn a_new_syn_with_a_higher_sequence_number_takes_its_place() {
-    let (mut bench, listener) = bench();
-    closed_by_host(&mut bench, &listener);
-    let syn = |seq| Segment::new(at(2, 7), at(1, 80), TcpControl::Syn, seq);
-    bench.segment(syn(0));
-    assert_eq!(bench.answer(), None, "an old SYN");
-    bench.segment(syn(1000));
-    let (control, _, ack) = bench.answer().expect("a new SYN");
-    assert_eq!((control, ack), (TcpControl::Syn, Some(1001)));
-    assert_eq!(bench.stats().tcp_time_wait, 0);
 }
 
 /// What a connection does not accept must not move what TIME-WAIT takes for its end.
@@ -87,18 +37,6 @@ fn a_stray_segment_does_not_stand_in_the_way_of_the_next_connection() {
     bench.take_sent();
     bench.segment(Segment::new(at(2, 7), at(1, 80), TcpControl::Syn, 1000));
     assert!(matches!(bench.answer(), Some((TcpControl::Syn, _, Some(1001)))));
-}
-
-#[test]
-fn it_expires() {
-    let (mut bench, listener) = bench();
-    closed_by_host(&mut bench, &listener);
-    bench.run_for(Duration::from_secs(9));
-    assert_eq!(bench.stats().tcp_time_wait, 1);
-    bench.run_for(Duration::from_secs(2));
-    assert_eq!(bench.stats().tcp_time_wait, 0);
-    bench.segment(Segment::new(at(2, 7), at(1, 80), TcpControl::Syn, 0));
-    assert!(matches!(bench.answer(), Some((TcpControl::Syn, _, Some(1)))));
 }
 
 #[test]

@@ -8,7 +8,6 @@ use crate::harness::{
     Bell, CLIENT, Net, SERVER,
     apps::{Outcome, Transfer, drain, noise, pair, pour},
     link::{Faults, Link},
-    wire,
 };
 
 const MEGABYTE: usize = 1_000_000;
@@ -114,40 +113,6 @@ fn a_lost_window_update_does_not_stall_for_ever() {
         received.len() == data.len()
     });
     assert!(received == data);
-}
-
-#[test]
-fn a_zero_window_is_not_probed_all_the_time() {
-    let mut net = Net::new(Link::perfect());
-    let (_server, client) = pair(&mut net);
-    for _ in 0..10 {
-        pour(&client, &mut &[1; 100_000][..]);
-        net.run_for(Duration::from_millis(50));
-    }
-    net.link.count = 0;
-    net.run_for(Duration::from_secs(60));
-    assert!((2..=60).contains(&net.link.count), "{} frames in a minute", net.link.count);
-}
-
-/// Small writes are gathered while data is in flight, or not (RFC 9293 section 3.7.4).
-#[test]
-fn nagle_gathers_and_nodelay_does_not() {
-    let segments = |nodelay| {
-        let mut net = Net::new(Link::perfect());
-        let (_server, client) = pair(&mut net);
-        client.set_nodelay(nodelay);
-        net.run_briefly();
-        net.link.record();
-        for _ in 0..20 {
-            pour(&client, &mut &b"x"[..]);
-            net.run_for(Duration::from_micros(1));
-        }
-        net.run_briefly();
-        let is_data = |sent: &crate::harness::link::Sent| wire::has_tcp_payload(&sent.frame);
-        net.link.recorded().into_iter().filter(is_data).count()
-    };
-    assert_eq!(segments(true), 20);
-    assert!(segments(false) <= 3);
 }
 
 /// Applications that do nothing until a waker rings: one that is lost stops them.

@@ -3,13 +3,24 @@
 //! Whatever is called in whatever order: nobody panics or spins, what is read is what was written,
 //! a task that waits is woken, everything is given back, and the hosts work afterwards.
 
-use std::{net::SocketAddr, sync::Arc, task::Waker, time::Duration};
+mod datagrams;
+mod hosts;
+mod stream;
 
-use netstack::{Config, Interest, Shutdown, Stack, TcpListener, TcpStream, UdpSocket};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
+use netstack::{Config, ListenOptions, Stack, TcpListener, TcpStream};
+
+use self::{
+    datagrams::Datagrams,
+    stream::{Stream, Task, options},
+};
 use super::input::Input;
 use crate::harness::{
-    Bell, Net,
+    Net,
     apps::{SOON, accepted, drain, pair, pour},
     at, config,
     link::{Faults, Link},
@@ -37,104 +48,11 @@ pub fn run(bytes: &[u8]) {
     world.end();
 }
 
-/// A task that waits for a socket.
-struct Task {
-    bell: Arc<Bell>,
-    waker: Waker,
-}
-
-impl Task {
-    fn new() -> Self {
-        let (bell, waker) = Bell::new();
-        Task { bell, waker }
-    }
-
-    /// Whether it has been woken.
-    fn is_awake(&self) -> bool {
-        self.bell.rings() > 0
-    }
-}
-
-struct Stream {
-    stream: TcpStream,
-    read: usize,
-    written: usize,
-    reader: Option<Task>,
-    writer: Option<Task>,
-}
-
-/// The byte at a place in what is written from a port.
-fn letter(port: u16, place: usize) -> u8 {
-    (place ^ (place >> 8)) as u8 ^ port as u8
-}
-
-fn text(port: u16, place: usize, len: usize) -> Vec<u8> {
-    (place..place + len).map(|place| letter(port, place)).collect()
-}
-
-impl Stream {
-    fn new(stream: TcpStream) -> Self {
-        Stream { stream, read: 0, written: 0, reader: None, writer: None }
-    }
-
-    /// Returns whether there was anything.
-    fn read(&mut self, len: usize) -> bool {
-        let mut buffer = vec![0; len];
-        let Ok(len) = self.stream.try_read(&mut buffer) else {
-            return !matches!(self.stream.try_read(&mut [0]), Err(netstack::ReadError::WouldBlock));
-        };
-        let wanted = text(self.stream.peer_addr().port(), self.read, len);
-        assert!(buffer[..len] == wanted, "not what was written");
-        self.read += len;
-        true
-    }
-
-    /// Returns whether there was room.
-    fn write(&mut self, len: usize) -> bool {
-        let data = text(self.stream.local_addr().port(), self.written, len);
-        let result = self.stream.try_write(&data);
-        self.written += result.unwrap_or(0);
-        result != Err(netstack::WriteError::WouldBlock)
-    }
-
-    /// Puts a task to sleep that finds nothing to do.
-    fn wait(&mut self, interest: Interest) {
-        let task = Task::new();
-        self.stream.register(interest, &task.waker);
-        match interest {
-            Interest::Read => self.reader = (!self.read(1)).then_some(task),
-            Interest::Write => self.writer = (!self.write(1)).then_some(task),
-        }
-    }
-
-    /// Finds tasks that sleep though they have something to do.
-    fn check(&mut self) {
-        if let Some(task) = self.reader.take() {
-            match task.is_awake() {
-                true => {}
-                false => {
-                    assert!(!self.read(1), "a reader was not woken");
-                    self.reader = Some(task);
-                }
-            }
-        }
-        if let Some(task) = self.writer.take() {
-            match task.is_awake() {
-                true => {}
-                false => {
-                    assert!(!self.write(1), "a writer was not woken");
-                    self.writer = Some(task);
-                }
-            }
-        }
-    }
-}
-
 struct World {
     net: Net,
     streams: Vec<Stream>,
     listeners: Vec<(TcpListener, Option<Task>)>,
-    sockets: Vec<UdpSocket>,
+    datagrams: Datagrams,
 }
 
 impl World {
@@ -144,7 +62,7 @@ impl World {
         for host in &mut net.hosts {
             host.fruitless_max = FRUITLESS_TURNS_PER_SECOND_MAX;
         }
-        World { net, streams: Vec::new(), listeners: Vec::new(), sockets: Vec::new() }
+        World { net, streams: Vec::new(), listeners: Vec::new(), datagrams: Datagrams::default() }
     }
 
     fn stack(&self, input: &mut Input<'_>) -> (usize, Stack) {
@@ -155,11 +73,18 @@ impl World {
     /// An address of a host, with one of a few ports.
     fn address(&self, host: usize, input: &mut Input<'_>) -> SocketAddr {
         let port = input.choose(&[80, 81, 82, 49_152]);
-        match input.below(8) {
-            0 => (self.net.hosts[host].ip6(), port).into(),
-            1 => ([0, 0, 0, 0], port).into(),
-            2 => at(7, port),
-            _ => at(host as u8 + 1, port),
+        let own = Ipv4Addr::new(10, 0, 0, host as u8 + 1);
+        match input.below(16) {
+            0 | 1 => (self.net.hosts[host].ip6(), port).into(),
+            2 => (Ipv4Addr::UNSPECIFIED, port).into(),
+            3 => (Ipv6Addr::UNSPECIFIED, port).into(),
+            4 => (Ipv4Addr::LOCALHOST, port).into(),
+            5 => (Ipv6Addr::LOCALHOST, port).into(),
+            6 => (own.to_ipv6_mapped(), port).into(),
+            7 => (hosts::second_address(host), port).into(),
+            8 => at(7, port),
+            9 => (hosts::BEHIND_A_ROUTE, port).into(),
+            _ => (own, port).into(),
         }
     }
 
@@ -169,7 +94,8 @@ impl World {
             1 | 2 => self.connect(input),
             3 | 4 => self.accept(input),
             5 => self.datagram(input),
-            6 => self.weather(input),
+            6 if input.bool() => self.weather(input),
+            6 => hosts::change(&self.stack(input).1, input),
             7 | 8 => self.pass(input.duration()),
             _ if self.streams.is_empty() => self.pass(Duration::from_millis(1)),
             _ => self.stream(input),
@@ -199,7 +125,13 @@ impl World {
         }
         let (host, stack) = self.stack(input);
         let local = self.address(host, input);
-        let listener = TcpListener::bind(&stack, local, input.below(5));
+        let options = ListenOptions {
+            reuse_address: input.bool(),
+            reuse_port: input.bool(),
+            only_v6: input.bool(),
+            connection: options(input),
+        };
+        let listener = TcpListener::bind_with(&stack, local, input.below(5), &options);
         self.listeners.extend(listener.map(|listener| (listener, None)));
     }
 
@@ -208,9 +140,9 @@ impl World {
             return;
         }
         let (host, stack) = self.stack(input);
-        let remote = self.address(1 - host, input);
+        let remote = self.address(input.choose(&[1 - host, host]), input);
         let local = input.bool().then(|| self.address(host, input));
-        let stream = TcpStream::connect(&stack, local, remote);
+        let stream = TcpStream::connect_with(&stack, local, remote, &options(input));
         self.streams.extend(stream.map(Stream::new));
     }
 
@@ -230,25 +162,8 @@ impl World {
 
     fn datagram(&mut self, input: &mut Input<'_>) {
         let (host, stack) = self.stack(input);
-        match input.below(8) {
-            0 => drop(self.sockets.pop()),
-            1 | 2 if self.sockets.len() < SOCKETS_MAX => {
-                let local = self.address(host, input);
-                self.sockets.extend(UdpSocket::bind(&stack, local));
-            }
-            3..5 => {
-                let mut buffer = vec![0; usize::from(input.u16())];
-                let received = |socket: &UdpSocket| socket.try_recv_from(&mut buffer).is_ok();
-                self.sockets.iter().map(received).for_each(drop);
-            }
-            _ => {
-                let to = self.address(host, input);
-                let data = vec![1; usize::from(input.u16()) + input.below(8)];
-                if let Some(socket) = self.sockets.last() {
-                    let _ = socket.try_send_to(&data, to);
-                }
-            }
-        }
+        let [local, remote] = [host, input.below(2)].map(|host| self.address(host, input));
+        self.datagrams.call(&stack, [local, remote], input);
     }
 
     fn weather(&mut self, input: &mut Input<'_>) {
@@ -264,22 +179,8 @@ impl World {
 
     fn stream(&mut self, input: &mut Input<'_>) {
         let index = input.below(self.streams.len());
-        let stream = &mut self.streams[index];
-        match input.u8() % 16 {
-            0..3 => drop(stream.read(usize::from(input.u16()))),
-            3..6 => drop(stream.write(usize::from(input.u16()))),
-            6 => stream.wait(Interest::Read),
-            7 => stream.wait(Interest::Write),
-            8 => {
-                let how = input.choose(&[Shutdown::Read, Shutdown::Write, Shutdown::Both]);
-                stream.stream.shutdown(how);
-            }
-            9 => stream.stream.abort(),
-            10 => stream.stream.set_nodelay(input.bool()),
-            11 => stream.stream.set_keep_alive(input.keep_alive()),
-            12 => drop(stream.stream.try_connected()),
-            13 => drop(stream.stream.unacknowledged()),
-            _ => drop(self.streams.swap_remove(index)),
+        if !self.streams[index].call(input) {
+            drop(self.streams.swap_remove(index));
         }
     }
 
@@ -290,7 +191,7 @@ impl World {
         self.check();
         self.streams.clear();
         self.listeners.clear();
-        self.sockets.clear();
+        self.datagrams = Datagrams::default();
         self.net.run_for(AFTERMATH);
         for host in &self.net.hosts {
             assert_nothing_held(&host.stack);

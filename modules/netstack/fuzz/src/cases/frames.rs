@@ -4,9 +4,17 @@
 //! Most frames are built to be looked at: right checksums, sequence numbers near the right ones.
 //! Nobody panics or spins, everything is given back, and the host serves afterwards.
 
-use std::{net::IpAddr, time::Duration};
+mod craft;
 
-use netstack::{Addressing, Config, Interest, Shutdown, Stack, TcpListener, TcpStream, UdpSocket};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use netstack::{
+    Addressing, Config, IcmpSocket, Interest, Lookup, Shutdown, Stack, TcpListener, TcpStream,
+    UdpSocket, Want,
+};
 use smoltcp::wire::{ArpOperation, TcpControl};
 
 use super::{
@@ -29,6 +37,8 @@ const MEMORY: usize = 1 << 20;
 const STREAMS_MAX: usize = 8;
 /// Connections that are remembered at most, for the next segment.
 const PEERS_MAX: usize = 16;
+/// Names that are looked for at a time.
+const LOOKUPS_MAX: usize = 4;
 /// Longer than an orphan may live, and than a connection waits for a peer that has gone.
 const AFTERMATH: Duration = Duration::from_secs(400);
 /// A handful of sockets' timers, and their acknowledgements.
@@ -58,6 +68,8 @@ struct Peer {
 
 struct World {
     bench: Bench,
+    /// The host's IPv6 address, unless somebody claims it at the beginning.
+    six: IpAddr,
     /// A host that waits for an address, with the last frame it broadcast.
     dhcp: Bench,
     transaction: Vec<u8>,
@@ -67,11 +79,15 @@ struct World {
     listeners: Vec<TcpListener>,
     streams: Vec<TcpStream>,
     socket: Option<UdpSocket>,
+    ping: Option<IcmpSocket>,
+    lookups: Vec<Lookup>,
+    /// The host's last question to its name server, and who asked.
+    query: (SocketAddr, Vec<u8>),
 }
 
 impl World {
     fn new() -> Self {
-        let mut bench = Bench::with_config(&Config { memory_limit: MEMORY, ..config(1) });
+        let mut bench = Bench::with_config(&Config { memory_limit: MEMORY, ..with_name_server() });
         let dhcp = Config { addressing: Addressing::Dhcp, memory_limit: MEMORY, ..config(3) };
         let mut dhcp = Bench::silent(&dhcp);
         for bench in [&mut bench, &mut dhcp] {
@@ -81,6 +97,7 @@ impl World {
         let any = "0.0.0.0:80".parse().unwrap();
         let listeners = [any, (bench.host.ip6(), 80).into()].map(|local| listen(&stack, local));
         let mut world = World {
+            six: bench.host.ip6(),
             bench,
             dhcp,
             transaction: Vec::new(),
@@ -89,7 +106,12 @@ impl World {
             listeners: listeners.into(),
             streams: Vec::new(),
             socket: UdpSocket::bind(&stack, at(1, 7)).ok(),
+            ping: IcmpSocket::new(&stack, true, Some(7)).ok(),
+            lookups: Vec::new(),
+            query: (at(1, 0), Vec::new()),
         };
+        let group = Ipv4Addr::new(239, 1, 2, 3).into();
+        world.socket.iter().for_each(|socket| socket.join(group, None).unwrap());
         world.settle();
         world.open_both_ways(&stack);
         world
@@ -114,6 +136,11 @@ impl World {
     fn settle(&mut self) {
         for frame in self.bench.take_sent() {
             self.learn(&frame);
+            if let Some((from, to, payload)) = wire::udp(&frame)
+                && to.port() == 53
+            {
+                self.query = (from, payload.to_vec());
+            }
             self.last = frame;
         }
         for frame in self.dhcp.take_sent() {
@@ -155,19 +182,22 @@ impl World {
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
-        let mut frame = match input.u8() % 20 {
+        let mut frame = match input.u8() % 22 {
             0 => {
                 let len = usize::from(input.u16()) % 1515;
                 input.bytes(len).to_vec()
             }
             1..7 => self.tcp(input),
             7 | 8 => self.udp(input),
-            9 => arp(input),
-            10 => fragment(input),
-            11 | 12 => self.any_protocol(input),
+            9 => craft::arp(input),
+            10 => craft::fragment(input),
+            11 => self.any_protocol(input),
+            12 => self.neighbour_discovery(input),
             13 => return self.answer_dhcp(input),
             14 => self.mirrored(),
-            15..18 => return self.call(input),
+            15 => craft::icmp_error(&self.last, input),
+            16 => self.answer_query(input),
+            17..20 => return self.call(input),
             _ => return self.pass(input.duration()),
         };
         packet::mutate(&mut frame, input);
@@ -175,7 +205,7 @@ impl World {
     }
 
     fn ips(&self, input: &mut Input<'_>) -> [IpAddr; 2] {
-        let six = self.bench.host.ip6();
+        let six = self.six;
         let peer = |last| IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, last]);
         match input.u8() {
             0..160 => [at(2, 0).ip(), at(1, 0).ip()],
@@ -199,7 +229,11 @@ impl World {
             ack: 0,
         });
         let flags = input.choose(&[0x10, 0x18, 0x02, 0x12, 0x11, 0x04, 0x14, 0x01, 0, 0x3f]);
-        let option_bytes = usize::from(input.u8()).saturating_sub(216).min(40);
+        let options = match input.u8() {
+            0..200 => Vec::new(),
+            200..230 => craft::sack_option(peer.ack, input),
+            more => input.bytes(usize::from(more - 230)).to_vec(),
+        };
         let payload_len = match input.u8() {
             0..64 => 0,
             little @ 64..192 => usize::from(little),
@@ -211,7 +245,7 @@ impl World {
             ack: peer.ack.wrapping_add(input.offset()),
             flags,
             window: input.choose(&[0xffff, 0, 1, 100, 0x7fff]),
-            options: input.bytes(option_bytes),
+            options: &options,
             payload: &vec![7; payload_len],
         };
         segment.frame(peer.ips[0], peer.ips[1])
@@ -232,6 +266,26 @@ impl World {
         packet::packet(from, to, protocol, input.bytes(len))
     }
 
+    fn answer_dhcp(&mut self, input: &mut Input<'_>) {
+        let mut frame = craft::dhcp_answer(&self.transaction, input);
+        packet::mutate(&mut frame, input);
+        self.dhcp.inject(&frame);
+        self.settle();
+    }
+
+    fn neighbour_discovery(&self, input: &mut Input<'_>) -> Vec<u8> {
+        match self.six {
+            IpAddr::V6(host) => craft::neighbour_discovery(host, input),
+            IpAddr::V4(_) => Vec::new(),
+        }
+    }
+
+    fn answer_query(&self, input: &mut Input<'_>) -> Vec<u8> {
+        let (asker, query) = &self.query;
+        let answer = craft::dns_answer(query, input);
+        packet::udp([(at(2, 0).ip(), 53), (asker.ip(), asker.port())], &answer)
+    }
+
     /// The host's last frame, as if its peer had sent it.
     fn mirrored(&self) -> Vec<u8> {
         let mut frame = self.last.clone();
@@ -245,30 +299,9 @@ impl World {
         frame
     }
 
-    /// A DHCP message to the host without an address (RFC 2131 section 2), with any options.
-    fn answer_dhcp(&mut self, input: &mut Input<'_>) {
-        let mut message = vec![0; 236];
-        message[..4].copy_from_slice(&[2, 1, 6, 0]);
-        message[4..4 + self.transaction.len()].copy_from_slice(&self.transaction);
-        message[16..20].copy_from_slice(&[10, 0, 0, 3]);
-        message[20..24].copy_from_slice(&[10, 0, 0, 2]);
-        message[28..34].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
-        message.extend([99, 130, 83, 99]);
-        message.extend([53, 1, input.choose(&[2, 5, 6, 0])]);
-        message.extend([54, 4, 10, 0, 0, 2, 1, 4, 255, 255, 255, 0, 51, 4]);
-        message.extend(input.choose(&[60_u32, 3600, 0, 1, u32::MAX]).to_be_bytes());
-        let len = input.below(64);
-        message.extend(input.bytes(len));
-        message.push(255);
-        let mut frame = packet::udp([(at(2, 0).ip(), 67), ([255; 4].into(), 68)], &message);
-        packet::mutate(&mut frame, input);
-        self.dhcp.inject(&frame);
-        self.settle();
-    }
-
     fn call(&mut self, input: &mut Input<'_>) {
         let stack = self.bench.stack();
-        match input.below(8) {
+        match input.below(10) {
             0 => self.streams.truncate(input.below(STREAMS_MAX)),
             1 if self.streams.len() < STREAMS_MAX => {
                 let remote = at(2, 2000 + u16::from(input.u8() % 4));
@@ -278,6 +311,13 @@ impl World {
                 self.streams.extend(self.listeners.iter().find_map(accepted));
             }
             3 => self.exchange_datagram(input),
+            4 if self.lookups.len() < LOOKUPS_MAX => {
+                self.lookups.extend(stack.resolve("a.example", Want::Any));
+            }
+            5 => {
+                self.lookups.iter().for_each(|lookup| drop(lookup.try_result()));
+                self.lookups.truncate(input.below(LOOKUPS_MAX));
+            }
             _ if self.streams.is_empty() => {}
             _ => {
                 let index = input.below(self.streams.len());
@@ -292,6 +332,10 @@ impl World {
             let _ = socket.try_recv_from(&mut [0; 100]);
             let _ = socket.try_send_to(&vec![1; usize::from(input.u16())], at(2, 7));
         }
+        if let Some(ping) = &self.ping {
+            let _ = ping.try_receive(&mut [0; 100]);
+            let _ = ping.try_send_to(input.u16(), b"ping", at(2, 0));
+        }
     }
 
     /// The application lets go of everything; then the host holds nothing, and serves.
@@ -299,6 +343,8 @@ impl World {
         self.streams.clear();
         self.listeners.clear();
         self.socket = None;
+        self.ping = None;
+        self.lookups.clear();
         self.pass(AFTERMATH);
         let stack = self.bench.stack();
         assert_nothing_held(&stack);
@@ -319,6 +365,15 @@ impl World {
     }
 }
 
+/// The host 10.0.0.1, whose name server is 10.0.0.2.
+fn with_name_server() -> Config {
+    let mut config = config(1);
+    if let Addressing::Static(ipv4) = &mut config.addressing {
+        ipv4.dns = vec![Ipv4Addr::new(10, 0, 0, 2)];
+    }
+    config
+}
+
 impl Peer {
     fn segment(&self, flags: u8, seq: u32, ack: u32, payload: &[u8]) -> Vec<u8> {
         let ports = (self.ports[0], self.ports[1]);
@@ -336,29 +391,4 @@ fn call_stream(stream: &TcpStream, input: &mut Input<'_>) {
         6 => stream.set_keep_alive(input.keep_alive()),
         _ => stream.register(input.choose(&[Interest::Read, Interest::Write]), &Bell::new().1),
     }
-}
-
-fn arp(input: &mut Input<'_>) -> Vec<u8> {
-    let operation = input.choose(&[ArpOperation::Request, ArpOperation::Reply]);
-    let from = [10, 0, 0, input.choose(&[2, 1, 3, 255])].into();
-    let to = [10, 0, 0, input.choose(&[1, 2, 255])].into();
-    wire::arp(INWARD, operation, from, to)
-}
-
-/// A piece of an IPv4 datagram (RFC 791 section 3.2).
-fn fragment(input: &mut Input<'_>) -> Vec<u8> {
-    const FLAGS_AND_OFFSET: usize = 20;
-    const IDENTIFICATION: usize = 18;
-    let protocol = input.choose(&[17, 6, 1]);
-    let len = usize::from(input.u16()) % 1480;
-    let mut payload = vec![0; len];
-    let header = [0, 7, 0, 7, 0, input.u8(), 0, 0];
-    payload.iter_mut().zip(header).for_each(|(to, from)| *to = from);
-    let mut frame = packet::packet(at(2, 0).ip(), at(1, 0).ip(), protocol, &payload);
-    frame[IDENTIFICATION + 1] = input.u8() % 4;
-    let offset = input.choose(&[0, 1, 2, 100, 185, 370, 8000, 8191]);
-    let more = u16::from(input.bool()) << 13;
-    frame[FLAGS_AND_OFFSET..FLAGS_AND_OFFSET + 2].copy_from_slice(&(offset | more).to_be_bytes());
-    packet::repair(&mut frame);
-    frame
 }

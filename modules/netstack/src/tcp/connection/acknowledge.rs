@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use super::{
-    super::segment::Segment,
+    super::segment::{Block, Segment},
     Connection, State,
     scoreboard::{DUPLICATE_THRESHOLD, Delivered},
 };
@@ -29,12 +29,11 @@ impl Connection {
         if advanced {
             delivered = self.advance(ack, now, budget);
         }
-        let repeats = self.take_reports(segment, ack, now, &mut delivered);
+        let repeated = self.take_reports(segment, ack, now, &mut delivered);
         self.update_window(segment, ack, window);
-        if let Some(rtt) = delivered.rtt {
-            self.rtt.sample(rtt);
-        }
-        self.end_tail_probe(ack, repeats, outstanding);
+        self.measure(&delivered, repeated);
+        let is_bare = segment.len() == 0 && segment.options.sack[0].is_none();
+        self.end_tail_probe(ack, repeated.is_some(), is_bare && !advanced, outstanding);
         if !self.sack_permitted {
             self.count_duplicates(is_duplicate, advanced, &mut delivered);
         }
@@ -72,34 +71,47 @@ impl Connection {
         self.outbox.rest(budget);
         self.counters.bytes_acknowledged += len as u64;
         self.snd_una = ack;
-        self.rtt.progress();
         self.rto_from = now;
         self.waiting_since = None;
         self.owed.tail_probe &= !self.board.is_empty();
         delivered
     }
 
-    /// The peer's reports of what arrived out of order (RFC 2018). Returns whether it reports
-    /// something that arrived twice (RFC 2883 section 4).
+    /// Takes what an acknowledgement says about the round-trip time. A peer that reports duplicates
+    /// ends doubts about which transmission it acknowledged; with others they stay (RFC 6298
+    /// section 3).
+    fn measure(&mut self, delivered: &Delivered, repeated: Option<Block>) {
+        match (delivered.rtt, delivered.resent) {
+            (Some(rtt), _) => self.rtt.sample(rtt),
+            (None, Some((range, elapsed))) if self.sack_permitted => self.rtt.doubt(range, elapsed),
+            _ => {}
+        }
+        if let Some(range) = repeated {
+            self.rtt.resolve(range);
+        }
+    }
+
+    /// The peer's reports of what arrived out of order (RFC 2018). Returns what it reports to have
+    /// arrived twice (RFC 2883 section 4).
     fn take_reports(
         &mut self,
         segment: &Segment<'_>,
         ack: Seq,
         now: Instant,
         delivered: &mut Delivered,
-    ) -> bool {
+    ) -> Option<Block> {
         if !self.sack_permitted {
-            return false;
+            return None;
         }
         let [first, second, _] = segment.options.sack;
-        let repeats = first.is_some_and(|(start, end)| {
+        let repeated = first.filter(|&(start, end)| {
             let inside = |(low, high)| low <= start && end <= high;
             start < ack || second.is_some_and(inside)
         });
         for (start, end) in segment.options.sack.into_iter().flatten() {
             self.board.sack(start, end, now, delivered);
         }
-        repeats
+        repeated
     }
 
     /// RFC 9293 section 3.10.7.4: a window is believed if its segment is not older than the last
@@ -114,7 +126,8 @@ impl Connection {
             // It was there all the time; its patience is not what counts.
             self.waiting_since = None;
         }
-        if self.snd_wnd < window {
+        let was_in_the_way = self.snd_wnd == 0 || self.blocked_since.is_some();
+        if was_in_the_way && self.snd_wnd < window {
             // The peer reads: what waited for that need not wait as long next time.
             self.blocked_since = None;
             self.rtt.progress();
@@ -125,17 +138,18 @@ impl Connection {
         self.snd_wl2 = ack;
     }
 
-    /// RFC 8985 section 7.4: a probe that repeated something and was acknowledged without a word of
-    /// duplicates has repaired a loss.
-    fn end_tail_probe(&mut self, ack: Seq, repeats: bool, outstanding: u32) {
-        let Some((end, repeated)) = self.tail_probe else {
+    /// RFC 8985 section 7.4.2: a probe that repeated something and of which no duplicate was heard
+    /// before more was acknowledged has repaired a loss.
+    fn end_tail_probe(&mut self, ack: Seq, repeats: bool, is_duplicate: bool, outstanding: u32) {
+        let Some((end, repeated)) = self.tail_probe.filter(|(end, _)| *end <= ack) else {
             return;
         };
-        if end <= ack {
+        let was_needless = !repeated || repeats || is_duplicate;
+        if !was_needless && end < ack {
+            self.congestion.on_repaired_loss(outstanding);
+        }
+        if was_needless || end < ack {
             self.tail_probe = None;
-            if repeated && !repeats {
-                self.congestion.on_repaired_loss(outstanding);
-            }
         }
     }
 
@@ -189,7 +203,8 @@ impl Connection {
 
     fn infer_losses(&mut self, advanced: bool) -> u32 {
         let mss = u32::from(self.mss);
-        let is_hinted = self.duplicates >= DUPLICATE_THRESHOLD && self.congestion.is_open();
+        let is_hinted =
+            self.duplicates >= DUPLICATE_THRESHOLD && self.congestion.believes_duplicates();
         // A partial acknowledgement: the next hole begins here (RFC 6582 section 3.2, step 3).
         let is_partial = self.congestion.is_in_recovery() && advanced;
         match is_hinted || is_partial {

@@ -78,9 +78,7 @@ impl Connection {
 
     /// Our SYN is acknowledged.
     fn establish(&mut self, now: Instant) {
-        let was_repeated = self.rtt.has_backed_off();
-        self.rtt.progress();
-        match was_repeated {
+        match self.rtt.has_backed_off() {
             true => self.rtt.syn_was_lost(),
             false => self.rtt.sample(now - self.rto_from),
         }
@@ -98,7 +96,10 @@ impl Connection {
         budget: &mut Budget,
     ) -> Reaction {
         if !self.is_acceptable(segment) {
-            if !segment.flags.rst {
+            if self.ends_crossing(segment) {
+                self.establish(now);
+                self.owed.ack = true;
+            } else if !segment.flags.rst {
                 self.answer_unacceptable(segment, now);
             }
             return Reaction::Nothing;
@@ -147,6 +148,15 @@ impl Connection {
         segment.len() > 0 && self.rcv_edge != self.rcv_nxt && in_window(segment.end() - 1)
     }
 
+    /// The peer's SYN again, now with the acknowledgement of ours: RFC 9293 section 3.5, figure 7,
+    /// line 7.
+    fn ends_crossing(&self, segment: &Segment<'_>) -> bool {
+        self.state == State::SynReceived
+            && segment.flags.syn
+            && segment.ack == Some(self.iss + 1)
+            && segment.end() == self.rcv_nxt
+    }
+
     /// What does not lie in the window is acknowledged, so that the peer learns where that is.
     fn answer_unacceptable(&mut self, segment: &Segment<'_>, now: Instant) {
         if segment.payload.is_empty() && !segment.flags.fin {
@@ -193,6 +203,9 @@ impl Connection {
             // Some of it was here before, or did not fit.
             self.owed.ack = true;
         }
+        if segment.seq < self.rcv_nxt && !segment.payload.is_empty() {
+            self.duplicate = Some((segment.seq, segment.end().min(self.rcv_nxt)));
+        }
         if !text.is_empty() {
             self.place(start, text, now, budget);
         }
@@ -216,6 +229,10 @@ impl Connection {
             }
             Placed::Ahead => {
                 self.counters.out_of_order += 1;
+                self.owed.ack = true;
+            }
+            Placed::Known => {
+                self.duplicate = Some((start, start + text.len() as u32));
                 self.owed.ack = true;
             }
             Placed::Dropped => self.owed.ack = true,

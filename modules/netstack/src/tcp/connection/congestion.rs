@@ -31,6 +31,8 @@ struct Reduction {
 pub(crate) struct Congestion {
     cubic: Cubic,
     phase: Phase,
+    /// Where the last episode ended, until more has been acknowledged.
+    last_end: Option<Seq>,
     reduction: Reduction,
     mss: u32,
 }
@@ -38,7 +40,7 @@ pub(crate) struct Congestion {
 impl Congestion {
     pub(crate) fn new(mss: u32) -> Self {
         let reduction = Reduction::default();
-        Congestion { cubic: Cubic::new(mss), phase: Phase::Open, reduction, mss }
+        Congestion { cubic: Cubic::new(mss), phase: Phase::Open, last_end: None, reduction, mss }
     }
 
     pub(crate) fn window(&self) -> u32 {
@@ -65,12 +67,19 @@ impl Congestion {
         self.phase == Phase::Open
     }
 
+    /// Whether duplicates are about a new loss. Until more than the last episode has been
+    /// acknowledged they may be of what was sent again in it (RFC 6582 section 3.2, step 2).
+    pub(crate) fn believes_duplicates(&self) -> bool {
+        self.is_open() && self.last_end.is_none()
+    }
+
     pub(crate) fn is_in_recovery(&self) -> bool {
         matches!(self.phase, Phase::Recovery { .. })
     }
 
     /// Everything before `ack` has arrived: an episode may be over.
     pub(crate) fn advance(&mut self, ack: Seq) {
+        self.last_end = self.last_end.filter(|end| ack <= *end);
         match self.phase {
             Phase::Recovery { end } if end <= ack => {
                 self.cubic.set_window(self.cubic.slow_start_threshold());
@@ -88,6 +97,7 @@ impl Congestion {
         }
         self.cubic.on_loss(flight);
         self.phase = Phase::Recovery { end: next };
+        self.last_end = Some(next);
         self.reduction = Reduction { flight, ..Reduction::default() };
     }
 
@@ -98,6 +108,7 @@ impl Congestion {
         }
         self.cubic.on_timeout();
         self.phase = Phase::Loss { end: next };
+        self.last_end = Some(next);
     }
 
     /// A probe repaired a loss that nobody would have noticed (RFC 8985 section 7.4): one decrease,

@@ -69,7 +69,8 @@ impl Cubic {
     /// `acked` bytes arrived while the window was used up, outside of recovery.
     pub(crate) fn grow(&mut self, acked: u32, rtt: Duration, now: Instant) {
         if self.cwnd < self.ssthresh {
-            // Slow start, RFC 5681 section 3.1; the bound is that of RFC 3465's L = 2 per segment.
+            // Slow start, RFC 5681 section 3.1. By all that arrived, not by RFC 3465's two segments for
+            // each acknowledgement: whoever takes segments in batches acknowledges them in batches.
             self.cwnd = (self.cwnd + acked).min(self.ssthresh.max(self.cwnd)).min(WINDOW_MAX);
             return;
         }

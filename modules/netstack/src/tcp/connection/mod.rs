@@ -214,6 +214,9 @@ impl Connection {
         connection.snd_nxt = handshake.iss + 1;
         connection.snd_una = connection.snd_nxt;
         connection.adopt(handshake, now);
+        if handshake.rtt.is_none() {
+            connection.rtt.syn_was_lost();
+        }
         connection.state = State::Established;
         connection
     }
@@ -313,10 +316,10 @@ impl Connection {
         self.rcv_nxt
     }
 
-    /// A sequence number that the peer cannot have seen acknowledged: what ICMP errors about this
-    /// connection quote (RFC 5927 section 4.1).
+    /// Whether a number was sent and is not acknowledged: what ICMP errors about this connection quote
+    /// (RFC 5927 section 4.1).
     pub(crate) fn is_in_flight(&self, seq: Seq) -> bool {
-        self.snd_una <= seq && seq <= self.snd_nxt
+        self.snd_una <= seq && seq < self.snd_nxt
     }
 
     pub(crate) fn options(&self) -> &Options {

@@ -2,6 +2,7 @@
 //! RFC 2018 section 4).
 
 use alloc::vec::Vec;
+use core::iter;
 
 use super::{
     super::segment::{Block, SACK_BLOCKS},
@@ -19,6 +20,8 @@ pub(crate) enum Placed {
     InOrder(u32),
     /// It is kept until the hole before it is filled.
     Ahead,
+    /// It was kept already.
+    Known,
     /// There was no room for it.
     Dropped,
 }
@@ -28,8 +31,8 @@ pub(crate) struct Reassembly {
     ring: Ring,
     /// Received ahead of a hole: disjoint, in order, none touching another.
     ranges: Vec<Block>,
-    /// Where the latest text ahead of a hole was put: its range is reported first.
-    latest: Seq,
+    /// Where the latest texts ahead of holes were put, each in another range.
+    recent: [Seq; SACK_BLOCKS],
 }
 
 impl Reassembly {
@@ -67,12 +70,14 @@ impl Reassembly {
             self.ring.extend((reached - next) as usize);
             return Placed::InOrder(reached - next);
         }
+        let is_known = self.ranges.iter().any(|range| range.0 <= seq && end <= range.1);
+        let reported = self.blocks();
         if !self.insert(seq, end) {
             return Placed::Dropped;
         }
         self.ring.write_at(offset, text);
-        self.latest = seq;
-        Placed::Ahead
+        self.remember(seq, &reported);
+        if is_known { Placed::Known } else { Placed::Ahead }
     }
 
     /// Takes the ranges that `next..end` reaches out of the list. Returns where the last one ends.
@@ -105,14 +110,28 @@ impl Reassembly {
         true
     }
 
-    /// The blocks to report: the latest first (RFC 2018 section 4), then from the lowest on.
+    /// The range around `seq` is the latest, before those that were `reported` last.
+    fn remember(&mut self, seq: Seq, reported: &[Option<Block>]) {
+        let latest = self.ranges.iter().find(|range| range.0 <= seq && seq < range.1).copied();
+        let is_other =
+            |start: &Seq| latest.is_none_or(|range| *start < range.0 || range.1 <= *start);
+        let others = reported.iter().flatten().map(|block| block.0).filter(is_other);
+        for (place, recent) in self.recent.iter_mut().zip(iter::once(seq).chain(others)) {
+            *place = recent;
+        }
+    }
+
+    /// The blocks to report, the latest first (RFC 2018 section 4).
     pub(crate) fn blocks(&self) -> [Option<Block>; SACK_BLOCKS] {
+        let around = |seq: &Seq| self.ranges.iter().find(|range| range.0 <= *seq && *seq < range.1);
+        let recent = self.recent.iter().filter_map(around);
         let mut blocks = [None; SACK_BLOCKS];
-        let is_latest = |range: &&Block| range.0 <= self.latest && self.latest < range.1;
-        let latest = self.ranges.iter().find(is_latest);
-        let others = self.ranges.iter().filter(|range| Some(*range) != latest);
-        for (block, range) in blocks.iter_mut().zip(latest.into_iter().chain(others)) {
-            *block = Some(*range);
+        for range in recent.chain(&self.ranges).map(|range| Some(*range)) {
+            if !blocks.contains(&range)
+                && let Some(free) = blocks.iter_mut().find(|block| block.is_none())
+            {
+                *free = range;
+            }
         }
         blocks
     }
@@ -177,7 +196,7 @@ mod tests {
         assert_eq!(stream.place(40, 50), Placed::Ahead);
         assert_eq!(stream.place(60, 70), Placed::Ahead);
         let block = |from, to| Some((START + from, START + to));
-        assert_eq!(stream.received.blocks(), [block(60, 70), block(20, 30), block(40, 50)]);
+        assert_eq!(stream.received.blocks(), [block(60, 70), block(40, 50), block(20, 30)]);
         assert_eq!(stream.place(25, 45), Placed::Ahead);
         assert_eq!(stream.received.blocks(), [block(20, 50), block(60, 70), None]);
         assert_eq!(stream.place(0, 20), Placed::InOrder(50));

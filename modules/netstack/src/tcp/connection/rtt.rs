@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::tcp::segment::Block;
+
 /// Before the first sample (RFC 6298 section 2.1).
 const RTO_INITIAL: Duration = Duration::from_secs(1);
 /// After a SYN had to be repeated (RFC 6298 section 5.7).
@@ -11,6 +13,8 @@ const RTO_AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
 const RTO_MIN: Duration = Duration::from_millis(200);
 /// The ceiling, also of the backed-off timeout (RFC 6298 section 2.5).
 const RTO_MAX: Duration = Duration::from_secs(60);
+/// The longest that is learned from a report of a duplicate: beyond it the path was not long, but down.
+const DOUBT_MAX: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rtt {
@@ -21,6 +25,8 @@ pub(crate) struct Rtt {
     rto: Duration,
     /// How often the timeout has been doubled.
     backoff: u8,
+    /// What was sent more than once and acknowledged, and how long after it was sent first.
+    doubt: Option<(Block, Duration)>,
 }
 
 impl Rtt {
@@ -31,11 +37,16 @@ impl Rtt {
             min: Duration::MAX,
             rto: RTO_INITIAL,
             backoff: 0,
+            doubt: None,
         }
     }
 
-    /// A measurement of a segment that was sent once (RFC 6298 section 3).
+    /// A measurement of a segment that was sent once (RFC 6298 section 3), which ends the doubling of
+    /// the timeout (section 5): a path that has become longer than it would never be measured if what
+    /// was sent twice ended it.
     pub(crate) fn sample(&mut self, rtt: Duration) {
+        self.backoff = 0;
+        self.doubt = None;
         self.min = self.min.min(rtt);
         match self.smoothed {
             None => {
@@ -51,8 +62,24 @@ impl Rtt {
         self.rto = rto.clamp(RTO_MIN, RTO_MAX);
     }
 
+    /// `range` was acknowledged `elapsed` after it was sent first, and had been sent again since. That
+    /// it had been lost is likely, until the peer says otherwise.
+    pub(crate) fn doubt(&mut self, range: Block, elapsed: Duration) {
+        self.backoff = 0;
+        self.doubt = (elapsed <= DOUBT_MAX).then_some((range, elapsed));
+    }
+
+    /// The peer has received a range twice (RFC 2883), so that it acknowledged the first transmission.
+    pub(crate) fn resolve(&mut self, (start, end): Block) {
+        let is_it = |doubt: &mut (Block, Duration)| start < doubt.0.1 && doubt.0.0 < end;
+        if let Some((_, elapsed)) = self.doubt.take_if(is_it) {
+            self.sample(elapsed);
+        }
+    }
+
     /// The SYN went unanswered at least once.
     pub(crate) fn syn_was_lost(&mut self) {
+        self.backoff = 0;
         self.rto = RTO_AFTER_SYN_LOSS;
     }
 
@@ -69,7 +96,7 @@ impl Rtt {
         self.smoothed.map(|_| self.min)
     }
 
-    /// The timeout, doubled for each time that it has run out since the last progress.
+    /// The timeout, doubled for each time that it has run out since the last sample.
     pub(crate) fn rto(&self) -> Duration {
         self.rto.saturating_mul(1 << self.backoff).min(RTO_MAX)
     }

@@ -6,7 +6,10 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use crate::{tcp::seq::Seq, time::Instant};
+use crate::{
+    tcp::{segment::Block, seq::Seq},
+    time::Instant,
+};
 
 /// Ranges that may be outstanding, 6 MiB of full segments; with more nothing new is sent. Reports
 /// split ranges up to twice as many.
@@ -31,6 +34,8 @@ struct Sent {
     start: Seq,
     end: Seq,
     at: Instant,
+    /// When it was sent first.
+    first: Instant,
     fate: Fate,
     retransmitted: bool,
 }
@@ -48,8 +53,8 @@ pub(crate) struct Delivered {
     pub(crate) len: u32,
     /// The round-trip time of the latest that was sent once.
     pub(crate) rtt: Option<Duration>,
-    /// A range that was sent again was acknowledged.
-    pub(crate) retransmitted: bool,
+    /// Something that was sent again: where it is, and how long after it was sent first.
+    pub(crate) resent: Option<(Block, Duration)>,
 }
 
 /// The latest sent range that has arrived (RFC 8985 section 5.2).
@@ -123,6 +128,7 @@ impl Scoreboard {
             start,
             end,
             at: now,
+            first: now,
             fate: Fate::Flying,
             retransmitted: false,
         });
@@ -149,7 +155,7 @@ impl Scoreboard {
         if self.entries.is_empty() && self.entries.capacity() > ENTRIES_KEPT {
             self.entries = VecDeque::new();
         }
-        if delivered.retransmitted {
+        if delivered.resent.is_some() {
             // What lay behind a hole may have arrived long ago (RFC 6298 section 3).
             delivered.rtt = None;
         }
@@ -214,9 +220,10 @@ impl Scoreboard {
     /// RFC 8985 section 6.2, steps 1 to 3.
     fn arrived(&mut self, sent: &Sent, now: Instant, delivered: &mut Delivered) {
         delivered.len += sent.len();
-        delivered.retransmitted |= sent.retransmitted;
         let rtt = now - sent.at;
-        if !sent.retransmitted {
+        if sent.retransmitted {
+            delivered.resent = Some(((sent.start, sent.end), now - sent.first));
+        } else {
             delivered.rtt = Some(rtt);
             self.rtt_min = if self.rack.is_none() { rtt } else { self.rtt_min.min(rtt) };
             if sent.end < self.forward_most && self.rack.is_some() {
@@ -365,7 +372,7 @@ mod tests {
         assert_eq!(board.next_lost(600), Some((START + 2600, 400)));
         board.retransmitted(START + 2600, 400, at(104));
         assert_eq!((board.flying(), board.lost()), (7000, 0));
-        assert!(board.acknowledge(START + 10_000, at(204)).retransmitted);
+        assert!(board.acknowledge(START + 10_000, at(204)).resent.is_some());
         assert!(board.is_empty());
         assert_eq!(board.outstanding(), 0);
     }

@@ -124,7 +124,7 @@ impl Connection {
         if len > 0 {
             return Some(self.plan(What::New, self.snd_nxt, len, 0));
         }
-        let (start, len) = self.board.tail(mss)?;
+        let (start, len) = self.board.tail(mss + u32::from(self.fin_sent))?;
         Some(self.plan(What::Again, start, len, 0))
     }
 
@@ -266,22 +266,27 @@ impl Connection {
         if self.rcv_edge < edge { edge - self.rcv_edge } else { 0 }
     }
 
-    /// Whether enough has been read for the peer to be told at once: a quarter of the buffer.
+    /// By how much the edge moves, or not at all: a segment or half the buffer (RFC 9293
+    /// section 3.8.6.2.2).
+    fn edge_step(&self) -> u32 {
+        u32::from(self.path_mss).min((self.options.receive_buffer_len / 2) as u32)
+    }
+
+    /// Whether enough has been read for the peer to be told at once: a quarter of the buffer, and
+    /// what moves the edge.
     pub(super) fn is_window_update_due(&self) -> bool {
         let is_open = matches!(self.state, State::Established | State::FinWait1 | State::FinWait2);
         let enough = (self.options.receive_buffer_len / 4) as u32;
-        is_open && self.fin_at.is_none() && self.edge_gain() >= enough.max(1)
+        is_open && self.fin_at.is_none() && self.edge_gain() >= enough.max(self.edge_step())
     }
 
-    /// The window field: the edge moves by a segment or half the buffer, or not at all (RFC 9293
-    /// section 3.8.6.2.2), and never back.
+    /// The window field. Its edge never moves back.
     fn window_to_announce(&self, what: What) -> u16 {
         if what == What::Syn {
             return self.options.syn_window();
         }
         let promised = self.rcv_edge - self.rcv_nxt;
-        let enough = u32::from(self.path_mss).min((self.options.receive_buffer_len / 2) as u32);
-        let gain = if self.edge_gain() >= enough { self.edge_gain() } else { 0 };
+        let gain = if self.edge_gain() >= self.edge_step() { self.edge_gain() } else { 0 };
         // Rounded down, or it would promise more than the buffer holds.
         u16::try_from((promised + gain) >> self.rcv_scale).unwrap_or(u16::MAX)
     }

@@ -155,13 +155,15 @@ impl Host {
             return None;
         }
         self.turns += 1;
+        let looped = self.stats().packets_looped;
         self.next = self.stack.poll(now, &mut self.device, BUDGET);
         assert!(self.deadline().is_none_or(|at| at > now), "a deadline that has passed");
         let mut sent = Vec::new();
         while let Some(frame) = self.wire.split().0.receive(|frame| frame.to_vec()) {
             sent.push(frame);
         }
-        self.judge(now, has_frames || was_called || !sent.is_empty());
+        let has_looped = self.stats().packets_looped > looped;
+        self.judge(now, has_frames || was_called || has_looped || !sent.is_empty());
         Some(sent)
     }
 
