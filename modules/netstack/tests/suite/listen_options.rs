@@ -1,6 +1,9 @@
 //! How listeners share ports and address families.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use netstack::{
     BindError, ConnectError, ListenOptions, Shutdown, Stack, TcpListener, TcpOptions, TcpStream,
@@ -15,9 +18,6 @@ use crate::harness::{
     link::Link,
 };
 
-/// The default ones, spelled out to be changed.
-const DEFAULT: fn() -> ListenOptions = ListenOptions::default;
-
 fn bind(stack: &Stack, local: &str, options: &ListenOptions) -> Result<TcpListener, BindError> {
     TcpListener::bind_with(stack, local.parse().unwrap(), BACKLOG, options)
 }
@@ -30,23 +30,30 @@ fn mapped(last: u8, port: u16) -> SocketAddr {
 #[test]
 fn a_port_is_shared_only_if_all_say_so() {
     let net = Net::new(Link::perfect());
-    let shared = ListenOptions { reuse_port: true, ..DEFAULT() };
+    let shared = ListenOptions { reuse_port: true, ..ListenOptions::default() };
     let address = "10.0.0.1:80";
-    for (first, second) in [(shared, DEFAULT()), (DEFAULT(), shared), (DEFAULT(), DEFAULT())] {
+    for (first, second) in [
+        (shared, ListenOptions::default()),
+        (ListenOptions::default(), shared),
+        (ListenOptions::default(), ListenOptions::default()),
+    ] {
         let _first = bind(&net.server(), address, &first).unwrap();
         assert_eq!(bind(&net.server(), address, &second).unwrap_err(), BindError::InUse);
     }
     let sharers = [(); 3].map(|()| bind(&net.server(), address, &shared).unwrap());
-    assert_eq!(bind(&net.server(), address, &DEFAULT()).unwrap_err(), BindError::InUse);
+    assert_eq!(
+        bind(&net.server(), address, &ListenOptions::default()).unwrap_err(),
+        BindError::InUse
+    );
     drop(sharers);
-    bind(&net.server(), address, &DEFAULT()).unwrap();
+    bind(&net.server(), address, &ListenOptions::default()).unwrap();
 }
 
 /// SO_REUSEPORT: a connection's listener depends on its ends alone.
 #[test]
 fn connections_spread_over_the_listeners_that_share_a_port() {
     let mut bench = Bench::new();
-    let shared = ListenOptions { reuse_port: true, ..DEFAULT() };
+    let shared = ListenOptions { reuse_port: true, ..ListenOptions::default() };
     let listeners = [(); 4].map(|()| bind(&bench.stack(), "0.0.0.0:80", &shared).unwrap());
     let take = |bench: &mut Bench, port| {
         let peer = bench.open(port, 80);
@@ -70,7 +77,7 @@ fn connections_spread_over_the_listeners_that_share_a_port() {
 #[test]
 fn the_listeners_that_stay_take_over() {
     let mut net = Net::new(Link::perfect());
-    let shared = ListenOptions { reuse_port: true, ..DEFAULT() };
+    let shared = ListenOptions { reuse_port: true, ..ListenOptions::default() };
     let [first, second] = [(); 2].map(|()| bind(&net.server(), "10.0.0.1:80", &shared).unwrap());
     drop(first);
     let clients: Vec<_> = (0..10).map(|_| dial(&net.client(), at(1, 80))).collect();
@@ -83,7 +90,7 @@ fn the_listeners_that_stay_take_over() {
 #[test]
 fn a_port_with_past_connections_can_be_taken_unless_that_was_asked_for() {
     let mut net = Net::new(Link::perfect());
-    let patient = ListenOptions { reuse_address: false, ..DEFAULT() };
+    let patient = ListenOptions { reuse_address: false, ..ListenOptions::default() };
     let (server, client) = pair(&mut net);
     let refused = |net: &Net| bind(&net.server(), "10.0.0.1:80", &patient).err();
     assert_eq!(refused(&net), Some(BindError::InUse), "one is open");
@@ -94,8 +101,8 @@ fn a_port_with_past_connections_can_be_taken_unless_that_was_asked_for() {
     assert_eq!(net.hosts[SERVER].stats().tcp_time_wait, 1);
     assert_eq!(refused(&net), Some(BindError::InUse), "one is in TIME-WAIT");
     assert!(bind(&net.server(), "10.0.0.1:81", &patient).is_ok());
-    assert!(bind(&net.server(), "10.0.0.1:80", &DEFAULT()).is_ok());
-    net.run_for(std::time::Duration::from_secs(300));
+    assert!(bind(&net.server(), "10.0.0.1:80", &ListenOptions::default()).is_ok());
+    net.run_for(Duration::from_secs(300));
     assert_eq!(refused(&net), None);
 }
 
@@ -103,7 +110,7 @@ fn a_port_with_past_connections_can_be_taken_unless_that_was_asked_for() {
 #[test]
 fn a_listener_for_ipv6_only_leaves_ipv4_to_others() {
     let mut net = Net::new(Link::perfect());
-    let only_v6 = ListenOptions { only_v6: true, ..DEFAULT() };
+    let only_v6 = ListenOptions { only_v6: true, ..ListenOptions::default() };
     let six = bind(&net.server(), "[::]:80", &only_v6).unwrap();
     let refused = dial(&net.client(), at(1, 80));
     net.run_briefly();

@@ -54,7 +54,9 @@ fn segments_and_bytes_are_counted() {
     let (server, client) = pair(&mut net);
     upload(&mut net, [&server, &client], 100_000);
     pour(&server, &mut &b"thanks"[..]);
-    net.run_until(SOON, || drain(&client, &mut Vec::new()).is_none() && net_idle(&server));
+    net.run_until(SOON, || {
+        drain(&client, &mut Vec::new()).is_none() && server.unacknowledged() == 0
+    });
     net.run_briefly();
     let recorded = net.link.recorded();
     let segments = |host: usize| {
@@ -75,10 +77,6 @@ fn segments_and_bytes_are_counted() {
         assert_eq!((repairs, info.bytes_retransmitted), ([0; 4], 0));
         assert!(!info.reordering_seen);
     }
-}
-
-fn net_idle(stream: &TcpStream) -> bool {
-    stream.unacknowledged() == 0
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Connection {
         self.update_window(segment, ack, window);
         self.measure(&delivered, repeated);
         let is_bare = segment.len() == 0 && segment.options.sack[0].is_none();
-        self.end_tail_probe(ack, repeated.is_some(), is_bare && !advanced, outstanding);
+        self.end_tail_probe(ack, repeated.is_some(), is_bare && !advanced);
         if !self.sack_permitted {
             self.count_duplicates(is_duplicate, advanced, &mut delivered);
         }
@@ -140,13 +140,13 @@ impl Connection {
 
     /// RFC 8985 section 7.4.2: a probe that repeated something and of which no duplicate was heard
     /// before more was acknowledged has repaired a loss.
-    fn end_tail_probe(&mut self, ack: Seq, repeats: bool, is_duplicate: bool, outstanding: u32) {
+    fn end_tail_probe(&mut self, ack: Seq, repeats: bool, is_duplicate: bool) {
         let Some((end, repeated)) = self.tail_probe.filter(|(end, _)| *end <= ack) else {
             return;
         };
         let was_needless = !repeated || repeats || is_duplicate;
         if !was_needless && end < ack {
-            self.congestion.on_repaired_loss(outstanding);
+            self.congestion.on_repaired_loss();
         }
         if was_needless || end < ack {
             self.tail_probe = None;

@@ -95,16 +95,16 @@ impl Congestion {
         if self.phase != Phase::Open {
             return;
         }
-        self.cubic.on_loss(flight);
+        self.cubic.on_loss();
         self.phase = Phase::Recovery { end: next };
         self.last_end = Some(next);
         self.reduction = Reduction { flight, ..Reduction::default() };
     }
 
-    /// The timeout ran out while up to `next` had been sent, `flight` of it outstanding.
-    pub(crate) fn on_timeout(&mut self, next: Seq, flight: u32) {
+    /// The timeout ran out while up to `next` had been sent.
+    pub(crate) fn on_timeout(&mut self, next: Seq) {
         if self.phase == Phase::Open {
-            self.cubic.on_loss(flight);
+            self.cubic.on_loss();
         }
         self.cubic.on_timeout();
         self.phase = Phase::Loss { end: next };
@@ -113,9 +113,9 @@ impl Congestion {
 
     /// A probe repaired a loss that nobody would have noticed (RFC 8985 section 7.4): one decrease,
     /// and nothing to repair.
-    pub(crate) fn on_repaired_loss(&mut self, flight: u32) {
+    pub(crate) fn on_repaired_loss(&mut self) {
         if self.phase == Phase::Open {
-            self.cubic.on_loss(flight);
+            self.cubic.on_loss();
             self.cubic.set_window(self.cubic.slow_start_threshold());
         }
     }
@@ -197,12 +197,12 @@ mod tests {
         congestion.on_loss(Seq(10), 10 * MSS);
         let threshold = congestion.slow_start_threshold();
         congestion.on_loss(Seq(20), 10 * MSS);
-        congestion.on_repaired_loss(10 * MSS);
+        congestion.on_repaired_loss();
         assert_eq!(congestion.slow_start_threshold(), threshold);
-        congestion.on_timeout(Seq(20), 10 * MSS);
+        congestion.on_timeout(Seq(20));
         assert_eq!(congestion.window(), MSS);
         let threshold = congestion.slow_start_threshold();
-        congestion.on_timeout(Seq(20), MSS);
+        congestion.on_timeout(Seq(20));
         assert_eq!(congestion.slow_start_threshold(), threshold);
     }
 }

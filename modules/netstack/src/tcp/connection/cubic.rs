@@ -119,10 +119,10 @@ impl Cubic {
         self.w_reno = self.w_reno.saturating_add(step as u32);
     }
 
-    /// Something was lost with `flight` bytes in flight: where the window goes (RFC 9438 sections 4.6
-    /// and 4.7). The window itself follows at [`set_window`](Self::set_window).
-    pub(crate) fn on_loss(&mut self, flight: u32) {
-        let window = self.cwnd.min(flight.max(self.mss));
+    /// Something was lost: where the window goes (RFC 9438 sections 4.6 and 4.7). Not by what was in
+    /// flight: the window grows only while all of it is used, and a lost tail says nothing about the
+    /// path. The window itself follows at [`set_window`](Self::set_window).
+    pub(crate) fn on_loss(&mut self) {
         // Fast convergence: leave room for a flow that has just come.
         self.w_max = if self.cwnd < self.w_max {
             (u64::from(self.cwnd) * 17 / 20) as u32
@@ -130,7 +130,7 @@ impl Cubic {
             self.cwnd
         };
         self.cwnd_prior = self.cwnd;
-        self.ssthresh = (u64::from(window) * u64::from(BETA_TENTHS) / 10)
+        self.ssthresh = (u64::from(self.cwnd) * u64::from(BETA_TENTHS) / 10)
             .max(u64::from(self.mss * SEGMENTS_MIN)) as u32;
         self.epoch = None;
     }
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(cubic.window(), 10 * MSS);
         cubic.grow(10 * MSS, RTT, Instant::ZERO);
         assert_eq!(cubic.window(), 20 * MSS);
-        cubic.on_loss(20 * MSS);
+        cubic.on_loss();
         assert_eq!(cubic.slow_start_threshold(), 14 * MSS);
         cubic.on_timeout();
         assert_eq!(cubic.window(), MSS);
@@ -204,7 +204,7 @@ mod tests {
     fn it_returns_to_the_plateau_in_k_seconds() {
         let mut cubic = Cubic::new(MSS);
         cubic.set_window(100 * MSS);
-        cubic.on_loss(100 * MSS);
+        cubic.on_loss();
         cubic.set_window(cubic.slow_start_threshold());
         // K = cbrt(30 / 0.4) = 4.217 s.
         let mut windows = alloc::vec::Vec::new();
@@ -224,7 +224,7 @@ mod tests {
     fn on_a_short_path_it_grows_like_reno() {
         let mut cubic = Cubic::new(MSS);
         cubic.set_window(10 * MSS);
-        cubic.on_loss(10 * MSS);
+        cubic.on_loss();
         cubic.set_window(cubic.slow_start_threshold());
         let before = cubic.window();
         for round in 0..17 {

@@ -88,7 +88,7 @@ impl Connection {
     /// RFC 6298 section 5, RFC 8985 section 6.3.
     fn on_retransmission_timeout(&mut self, now: Instant) {
         self.counters.timeouts += 1;
-        self.congestion.on_timeout(self.snd_nxt, self.board.outstanding());
+        self.congestion.on_timeout(self.snd_nxt);
         self.board.lose_everything();
         self.rtt.back_off();
         self.rto_from = now;

@@ -60,7 +60,34 @@ fn a_loss_leaves_seven_tenths() {
     ]);
 }
 
-/// The same without reports (RFC 6582 section 3.2, step 3).
+/// RFC 9438 section 4.3: on a short path it grows like Reno, by 9/17 of a segment in a round trip as
+/// long as it is smaller than it was before the loss.
+#[test]
+fn after_a_loss_it_grows_slowly() {
+    play(&[
+        ACCEPTED,
+        "
+        write 10000
+        > P. 1:10001(10*1000) ack 1 win 32768
+    +10 < . 1:1(0) ack 1 <sack 1001:4001>
+        > . 1:1001(1000) ack 1
+        < . 1:1(0) ack 1 <sack 1001:10001>
+    +10 < . 1:1(0) ack 10001
+        write 50000
+        > . 10001:17001(7*1000) ack 1
+    +10 < . 1:1(0) ack 17001
+        > . 17001:24001(7*1000) ack 1
+    +10 < . 1:1(0) ack 24001
+        > . 24001:32001(8*1000) ack 1
+    +10 < . 1:1(0) ack 32001
+        > . 32001:40001(8*1000) ack 1
+    +10 < . 1:1(0) ack 40001
+        > . 40001:49001(9*1000) ack 1
+        ",
+    ]);
+}
+
+/// RFC 9438 section 4.6 without reports (RFC 6582 section 3.2, step 3).
 #[test]
 fn three_duplicates_leave_seven_tenths() {
     play(&[

@@ -201,7 +201,8 @@ fn a_probe_that_was_not_needed_costs_nothing() {
     }
 }
 
-/// The same section: a loss that only the probe repaired is one, and the window comes down for it.
+/// The same section: a loss that only the probe repaired is one, and the window comes down for it (RFC
+/// 9438 section 4.6).
 #[test]
 fn a_probe_that_was_needed_is_a_loss() {
     play(&[
@@ -216,7 +217,7 @@ fn a_probe_that_was_needed_is_a_loss() {
         > P. 10001:11001(1000) ack 1
     +10 < . 1:1(0) ack 11001
         write 20000
-        > . 11001:13001(2*1000) ack 1 // It lost all that was in flight.
+        > . 11001:24001(13*1000) ack 1 // Seven tenths.
         ",
     ]);
 }
