@@ -6,8 +6,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddr
 use axerrno::{AxError, AxResult};
 
 /// Something that names socket addresses, as std and tokio have it: a [`SocketAddr`] or several, an
-/// address and a port, or a host and a port, `("example.org", 80)` or `"example.org:80"`. A host may
-/// be an address, too: `"0.0.0.0:80"`, `"[::]:80"`.
+/// address and a port, or a host and a port, `("example.org", 80)` or `"example.org:80"`. A host
+/// may be an address, too: `"0.0.0.0:80"`, `"[::]:80"`.
 pub trait ToSocketAddrs {
     /// What is named, before any name is looked up.
     ///

@@ -12,8 +12,8 @@ use embedded_io_async::{BufRead, ErrorKind, ErrorType, Read, Write};
 
 /// Reads bytes.
 pub trait AsyncRead {
-    /// Reads what is there into `buffer` and says how much; zero is the end. If nothing is there, the
-    /// task is woken when that changes.
+    /// Reads what is there into `buffer` and says how much; zero is the end. If nothing is there,
+    /// the task is woken when that changes.
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -23,8 +23,8 @@ pub trait AsyncRead {
 
 /// Writes bytes.
 pub trait AsyncWrite {
-    /// Writes as much of `data` as there is room for and says how much. If there is no room, the task
-    /// is woken when that changes.
+    /// Writes as much of `data` as there is room for and says how much. If there is no room, the
+    /// task is woken when that changes.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8])
     -> Poll<AxResult<usize>>;
 
@@ -81,7 +81,8 @@ const BUFFER_LEN: usize = 4096;
 /// Gathers small writes, and reads ahead, so that a parser may take bytes one by one.
 ///
 /// What has been written is on its way when it has been flushed, or when a read has to wait: a peer
-/// that waits for an answer gets it, and answers to several requests that came together go together.
+/// that waits for an answer gets it, and answers to several requests that came together go
+/// together.
 #[derive(Debug)]
 pub struct BufStream<S> {
     stream: S,

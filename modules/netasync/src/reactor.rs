@@ -9,8 +9,8 @@ use axerrno::{AxError, AxResult};
 
 use crate::error::{ToAxError, ax};
 
-/// Polls `attempt`; if it would block, registers the task and looks again, because the event may have
-/// come in between.
+/// Polls `attempt`; if it would block, registers the task and looks again, because the event may
+/// have come in between.
 pub(crate) fn poll_io<T, E: ToAxError>(
     cx: &mut Context<'_>,
     mut attempt: impl FnMut() -> Result<T, E>,

@@ -18,8 +18,8 @@ use crate::{
 ///
 /// # Errors
 /// `NotFound` if there is no such name, or none with an address; `TimedOut` if no name server has
-/// answered for 15 s; `Io` if all have failed; `Unsupported` if there is none to ask; `InvalidInput`
-/// if it cannot be a name; `ResourceBusy` while 32 others are looked up.
+/// answered for 15 s; `Io` if all have failed; `Unsupported` if there is none to ask;
+/// `InvalidInput` if it cannot be a name; `ResourceBusy` while 32 others are looked up.
 ///
 /// # Panics
 /// Outside of a runtime.

@@ -17,8 +17,8 @@ use crate::{
     wake::WakeFlag,
 };
 
-/// Tasks run between two looks at the device: enough to amortise the look, few enough that a ring of
-/// 256 frames does not overflow meanwhile.
+/// Tasks run between two looks at the device: enough to amortise the look, few enough that a ring
+/// of 256 frames does not overflow meanwhile.
 const TASKS_PER_TURN: usize = 64;
 /// Frames moved each way between two looks at the tasks, for the same reasons.
 const FRAMES_PER_TURN: usize = 64;

@@ -25,8 +25,8 @@ impl UdpSocket {
     /// Binds to `address`; port 0 chooses one. `[::]` takes IPv4 as well.
     ///
     /// # Errors
-    /// `AddrInUse`; `BadAddress` if no interface has the address; `InvalidInput` if `address` is not
-    /// one; `NoMemory`; those of [`lookup_host`](crate::lookup_host).
+    /// `AddrInUse`; `BadAddress` if no interface has the address; `InvalidInput` if `address` is
+    /// not one; `NoMemory`; those of [`lookup_host`](crate::lookup_host).
     ///
     /// # Panics
     /// Outside of a runtime.
@@ -82,8 +82,8 @@ impl UdpSocket {
     /// Sends one datagram; waits if there is no room. Returns its length.
     ///
     /// # Errors
-    /// `NotFound` without a route; `OutOfRange` if `data` does not fit a datagram; `InvalidInput` if
-    /// `address` cannot be sent to; `PermissionDenied` if it is a broadcast address and
+    /// `NotFound` without a route; `OutOfRange` if `data` does not fit a datagram; `InvalidInput`
+    /// if `address` cannot be sent to; `PermissionDenied` if it is a broadcast address and
     /// [`set_broadcast`](Self::set_broadcast) has not been called; those of
     /// [`lookup_host`](crate::lookup_host).
     pub async fn send_to(&self, data: &[u8], address: impl ToSocketAddrs) -> AxResult<usize> {
@@ -219,8 +219,8 @@ impl UdpSocket {
     /// unspecified, by the one that leads there.
     ///
     /// # Errors
-    /// `InvalidInput` if it is not a group; `NoSuchDevice` without such an interface; `AddrInUse` if
-    /// it has been joined already; `StorageFull` if too many have been.
+    /// `InvalidInput` if it is not a group; `NoSuchDevice` without such an interface; `AddrInUse`
+    /// if it has been joined already; `StorageFull` if too many have been.
     pub fn join_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> AxResult<()> {
         ax(self.0.join(group.into(), with_address(interface)?))
     }
@@ -228,7 +228,8 @@ impl UdpSocket {
     /// Receives it no more.
     ///
     /// # Errors
-    /// `NotFound` if it has not been joined; those of [`join_multicast_v4`](Self::join_multicast_v4).
+    /// `NotFound` if it has not been joined; those of
+    /// [`join_multicast_v4`](Self::join_multicast_v4).
     pub fn leave_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> AxResult<()> {
         ax(self.0.leave(group.into(), with_address(interface)?))
     }

@@ -3,8 +3,16 @@
 //! The tests run one at a time, each with a guest of its own on the tap device of the network
 //! namespace that `scripts/netns.sh` makes. Where that is not allowed (`AXWIRE_NET=user`) the guest
 //! is on QEMU's user networking, and tests that need to see the wire say that they were left out.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `wire` | frames of the tests' own, and what the guest answers |
+//! | `malformed` | frames that no well-behaved host sends |
 
 #![allow(clippy::missing_panics_doc, reason = "a test harness panics when something is wrong")]
+
+pub mod malformed;
+pub mod wire;
 
 use std::{
     env, fs,

@@ -2,13 +2,13 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, SocketAddrV6, TcpStream, UdpSocket},
+    net::{Shutdown, TcpStream, UdpSocket},
     process::Command,
     thread,
     time::Duration,
 };
 
-use e2e::{Boot, Guest, needs_tap, run};
+use e2e::{Boot, Guest, needs_tap, run, wire::guest_addr6};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -105,19 +105,10 @@ fn the_guest_answers_pings_and_ipv6() {
     let mut probe = connect(&guest, 7);
     probe.write_all(b"x").unwrap();
     probe.read_exact(&mut [0]).unwrap();
-    // The MAC address is QEMU's default, 52:54:00:12:34:56; RFC 4291 makes the rest of it.
-    let mut v6 = TcpStream::connect(link_local()).expect("the guest accepts on IPv6");
+    let mut v6 = TcpStream::connect(guest_addr6(7)).expect("the guest accepts on IPv6");
     v6.write_all(b"six").unwrap();
     let mut answer = [0; 3];
     v6.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"six");
     run(Command::new("ping").args(["-c", "3", "-W", "2", &addr.ip().to_string()]));
-}
-
-/// The guest's link-local address by its scope's number, which std's parser wants.
-fn link_local() -> SocketAddrV6 {
-    let link = run(Command::new("ip").args(["-o", "link", "show", "dev", "tap0"]));
-    let index = String::from_utf8_lossy(&link).split(':').next().map(str::parse);
-    let ip = "fe80::5054:ff:fe12:3456".parse().expect("an address");
-    SocketAddrV6::new(ip, 7, 0, index.expect("a line").expect("it begins with a number"))
 }

@@ -22,8 +22,8 @@ impl TcpListener {
     /// [`TcpSocket`](super::TcpSocket) has options.
     ///
     /// # Errors
-    /// `AddrInUse`; `BadAddress` if no interface has the address; `InvalidInput` if `address` is not
-    /// one; those of [`lookup_host`](crate::lookup_host).
+    /// `AddrInUse`; `BadAddress` if no interface has the address; `InvalidInput` if `address` is
+    /// not one; those of [`lookup_host`](crate::lookup_host).
     ///
     /// # Panics
     /// Outside of a runtime.

@@ -69,7 +69,8 @@ options! {
 }
 
 impl TcpStream {
-    /// [`set_keep_alive_probes`](Self::set_keep_alive_probes) with one time for all, and four probes.
+    /// [`set_keep_alive_probes`](Self::set_keep_alive_probes) with one time for all, and four
+    /// probes.
     pub fn set_keep_alive(&self, interval: Option<Duration>) {
         const COUNT: u8 = 4;
         let probes = |interval| KeepAlive { idle: interval, interval, count: COUNT };

@@ -11,7 +11,7 @@ use crate::{
     resolve::try_each,
 };
 
-/// A socket that becomes a listener or a stream, as POSIX has it
+/// A socket that becomes a listener or a stream, as POSIX has it.
 #[derive(Debug, Default)]
 pub struct TcpSocket {
     local: Option<SocketAddr>,
@@ -143,6 +143,7 @@ sharing! {
     /// May share its address with other listeners that say the same; each connection goes to one of
     /// them, chosen by a hash of its ends.
     reuseport, set_reuseport = reuse_port,
-    /// A listener on `[::]` takes IPv6 only; otherwise IPv4 as well, with addresses mapped into IPv6.
+    /// A listener on `[::]` takes IPv6 only; otherwise IPv4 as well, with addresses mapped into
+    /// IPv6.
     only_v6, set_only_v6 = only_v6,
 }

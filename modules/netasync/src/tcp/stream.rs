@@ -29,8 +29,8 @@ impl TcpStream {
     ///
     /// # Errors
     /// `ConnectionRefused`, `TimedOut`; `NotFound` without a route; `InvalidInput` if `address` is
-    /// not one; `NoMemory`; those of [`lookup_host`](crate::lookup_host). Of several addresses, that
-    /// of the last.
+    /// not one; `NoMemory`; those of [`lookup_host`](crate::lookup_host). Of several addresses,
+    /// that of the last.
     ///
     /// # Panics
     /// Outside of a runtime.
@@ -73,8 +73,8 @@ impl TcpStream {
         self.0.peer_addr()
     }
 
-    /// Reads what is there, at most `buffer.len()` bytes; waits if there is nothing. Zero is the end
-    /// of the stream.
+    /// Reads what is there, at most `buffer.len()` bytes; waits if there is nothing. Zero is the
+    /// end of the stream.
     ///
     /// # Errors
     /// `ConnectionReset`, `TimedOut`.

@@ -49,19 +49,20 @@ impl World {
     pub(crate) fn new() -> Self {
         let clock = Clock::default();
         let (left, right) = cable([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], 1500);
-        let config = |last| Config {
+        // The client asks the server for names, and the server nobody.
+        let config = |last, dns: &[_]| Config {
             addressing: Addressing::Static(Ipv4Config {
                 address: [10, 0, 0, last].into(),
                 prefix_len: 24,
                 gateway: None,
-                dns: vec![],
+                dns: dns.to_vec(),
             }),
             seed: [last; 32],
             memory_limit: 16 << 20,
         };
         World {
-            server: Runner::new(clock.clone(), left, &config(1)),
-            client: Runner::new(clock.clone(), right, &config(2)),
+            server: Runner::new(clock.clone(), left, &config(1, &[])),
+            client: Runner::new(clock.clone(), right, &config(2, &[[10, 0, 0, 1].into()])),
             clock,
         }
     }
@@ -81,6 +82,17 @@ impl World {
         self.run_client(client)
     }
 
+    /// Runs both to the ends of both futures.
+    pub(crate) fn run_both<S, C>(&mut self, server: S, client: C)
+    where
+        S: Future<Output = ()> + Send + 'static,
+        C: Future<Output = ()> + Send + 'static,
+    {
+        let server = self.server.handle().spawn(server);
+        self.run_client(client);
+        self.turn_until(|| server.is_finished());
+    }
+
     pub(crate) fn run_client<C>(&mut self, client: C) -> C::Output
     where
         C: Future + Send + 'static,
@@ -92,12 +104,17 @@ impl World {
             let output = client.await;
             *slot.lock().unwrap() = Some(output);
         });
+        self.turn_until(|| task.is_finished());
+        result.lock().unwrap().take().expect("the client's task panicked")
+    }
+
+    fn turn_until(&mut self, is_over: impl Fn() -> bool) {
         for _ in 0..TURNS_MAX {
-            if task.is_finished() {
-                return result.lock().unwrap().take().expect("the client's task panicked");
+            if is_over() {
+                return;
             }
-            let rests = self.turn(|| task.is_finished());
-            assert!(!rests || task.is_finished(), "deadlock: nothing is ready, no timer runs");
+            let rests = self.turn(&is_over);
+            assert!(!rests || is_over(), "deadlock: nothing is ready, no timer runs");
         }
         panic!("no end after {TURNS_MAX} turns");
     }
@@ -121,8 +138,8 @@ impl World {
         panic!("no rest after {TURNS_MAX} turns");
     }
 
-    /// One turn of each; when both would sleep, no frame is under way and `is_over` says no, the clock
-    /// moves on to the earlier deadline. Returns whether nothing will ever happen again.
+    /// One turn of each; when both would sleep, no frame is under way and `is_over` says no, the
+    /// clock moves on to the earlier deadline. Returns whether nothing will ever happen again.
     fn turn(&mut self, is_over: impl Fn() -> bool) -> bool {
         let before = self.frames_sent();
         let (server, client) = (self.server.turn(), self.client.turn());
