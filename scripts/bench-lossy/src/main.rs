@@ -67,8 +67,8 @@ pub(crate) struct Settings {
     /// The first round's seed; each round has the next one
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Rounds in each of which everything is measured once
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Rounds in each of which everything is measured once; one takes the better part of an hour
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
     /// Linux's congestion controls; the system's and CUBIC if absent
     #[arg(long, value_delimiter = ',')]
