@@ -126,6 +126,8 @@ impl Engine {
             slaac.restart(now);
         }
         interface.membership.restart(now);
+        // All of that is due now, even if no frame waits yet.
+        self.woken.extend(self.poller.clone());
     }
 
     /// Lets the machines do what is due.

@@ -52,6 +52,8 @@ pub(crate) struct Engine {
     /// Raw sockets by version and protocol.
     pub(crate) raw_sockets: BTreeMap<(bool, u8), Vec<FlowId>>,
 
+    /// Something has changed since flows looked at their paths.
+    pub(crate) are_paths_stale: bool,
     loopback: Loopback,
     deadlines: BTreeSet<(Instant, FlowId)>,
     /// Flows that wait until a neighbour answers.
@@ -83,6 +85,7 @@ impl Engine {
             udp_ports: Ports::new(hasher),
             idents: HashMap::with_hasher(hasher),
             raw_sockets: BTreeMap::new(),
+            are_paths_stale: false,
             loopback: Loopback::default(),
             deadlines: BTreeSet::new(),
             waiting: BTreeMap::new(),
@@ -108,7 +111,8 @@ impl Engine {
         budget: usize,
     ) -> Next {
         let had_work = self.has_work_beside(id);
-        self.now = now;
+        // Two pollers may have asked for the time in one order and come here in the other.
+        self.now = self.now.max(now);
         self.expire_deadlines();
         self.ip_timers();
         self.run_resolver();
@@ -146,6 +150,7 @@ impl Engine {
     ) -> bool {
         self.announce_addresses(id);
         let more_to_receive = self.ingress(id, rx, tx, budget);
+        self.refresh_paths();
         let more_to_send = self.egress(id, tx, budget);
         let is_flushed = self.ip.flush(id, tx);
         !more_to_receive && !more_to_send && is_flushed
@@ -198,7 +203,12 @@ impl Engine {
             if !flow.dirty.remove(id) {
                 continue;
             }
-            let turn = match flow.kind {
+            let turn = match &flow.kind {
+                Kind::Tcp(tcp) if tcp.interface() != id => {
+                    // Its path has changed since: this is not the device that it leads to.
+                    self.mark_dirty(flow_id);
+                    continue;
+                }
                 Kind::Tcp(_) => self.send_tcp(flow_id, tx),
                 Kind::Udp(_) | Kind::Icmp(_) | Kind::Raw(_) => self.send_datagrams(flow_id, id, tx),
             };

@@ -141,9 +141,11 @@ impl Budget {
     }
 
     /// The application allocates as well, for every connection that it accepts. So a quarter of the
-    /// limit must stay free when sockets have had theirs.
+    /// limit must stay free when sockets have had theirs. What takes nothing, because it has been
+    /// counted before, always fits.
     pub(crate) fn fits(&self, bytes: usize) -> bool {
-        self.limit - self.used >= bytes && self.free() >= bytes + self.limit / 4
+        let has_left = |free: usize| free >= bytes + self.limit / 4;
+        bytes == 0 || (self.limit - self.used >= bytes && has_left(self.free()))
     }
 
     pub(crate) fn reserve(&mut self, bytes: usize) -> bool {

@@ -8,7 +8,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `stack` | [`Stack`], shared by sockets and whoever polls it; its configuration |
-//! | `socket` | [`UdpSocket`], [`IcmpSocket`], [`RawSocket`] |
+//! | `socket` | [`TcpStream`], [`TcpListener`], [`UdpSocket`], [`IcmpSocket`], [`RawSocket`] |
 //! | `engine` | the turn: frames in, dirty flows out, timers |
 //! | `ip` | interfaces, addresses, routes, neighbours, ICMP, fragments; each protocol an `impl Engine` |
 //! | `addressing`, `dhcp` | where addresses come from |

@@ -100,7 +100,10 @@ impl Engine {
     }
 
     fn end_lookup(&mut self, id: usize) {
-        if let Some(query) = self.lookups.all.remove(id).query {
+        let mut entry = self.lookups.all.remove(id);
+        // Not dropped here, where the stack is locked: a waker may hold the last reference to a task.
+        entry.waiting.drain_into(&mut self.woken);
+        if let Some(query) = entry.query {
             self.lookups.resolver.cancel(query);
         }
     }
@@ -181,7 +184,8 @@ impl Engine {
             give_up: None,
         };
         if self.queue_datagram(id, datagram).is_ok() {
-            self.lookups.resolver.sent_from(question, port);
+            let local = SocketAddr::new(path.source, port);
+            self.lookups.resolver.sent_from(question, local);
         }
         self.orphan(id);
     }
@@ -191,21 +195,23 @@ impl Engine {
         self.lookups.resolver.owns_port(port)
     }
 
+    /// Whether an answer is awaited between two ends.
+    pub(crate) fn resolver_awaits(&self, tuple: &Tuple) -> bool {
+        self.lookups.resolver.awaits(tuple.remote, tuple.local)
+    }
+
     pub(crate) fn resolver_message(&mut self, tuple: &Tuple, data: &[u8]) -> Verdict {
-        let (from, port) = (tuple.remote, tuple.local.port());
-        if !self.lookups.resolver.on_message(from, port, data, self.now) {
+        if !self.lookups.resolver.on_message(tuple.remote, tuple.local, data, self.now) {
             return Verdict::Dropped(Reason::NoSocket);
         }
         self.drive_resolver();
         Verdict::Delivered
     }
 
-    /// Nobody listens where a question went (ICMP). Returns whether one did.
-    pub(crate) fn resolver_unreachable(&mut self, tuple: &Tuple) -> bool {
-        let server = SocketAddr::new(tuple.remote.ip(), tuple.remote.port());
-        self.lookups.resolver.on_unreachable(server, tuple.local.port(), self.now);
+    /// Nobody listens where a question went (ICMP).
+    pub(crate) fn resolver_unreachable(&mut self, tuple: &Tuple) {
+        self.lookups.resolver.on_unreachable(tuple.remote, tuple.local, self.now);
         self.drive_resolver();
-        true
     }
 }
 

@@ -125,6 +125,7 @@ impl Stack {
         let (result, woken, poller) = {
             let mut engine = self.0.lock();
             let result = call(&mut engine);
+            engine.refresh_paths();
             let poller = engine.has_work().then(|| engine.poller.clone()).flatten();
             (result, core::mem::take(&mut engine.woken), poller)
         };

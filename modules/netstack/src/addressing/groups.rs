@@ -55,13 +55,9 @@ impl Engine {
                     igmp(interface.mac, source, destination, &message)
                 }
                 Some(Transmit::Mld(report)) => {
-                    let source = interface.link_local().filter(|ip| {
-                        !interface.unannounced.contains(&IpAddr::V6(*ip))
-                            && interface
-                                .address((*ip).into())
-                                .is_some_and(|own| own.contested_until.is_none())
-                    });
+                    let source = interface.link_local();
                     // RFC 3590 section 4.
+                    let source = source.filter(|ip| !interface.is_tentative((*ip).into()));
                     mld(interface.mac, source.unwrap_or(Ipv6Addr::UNSPECIFIED), &report)
                 }
             };
@@ -97,7 +93,7 @@ fn igmp(mac: MacAddress, source: Ipv4Addr, destination: Ipv4Addr, message: &[u8]
     let mut frame = vec![0; ETHERNET_HEADER_LEN + HEADER_LEN + message.len()];
     let station = multicast_mac(destination.into());
     let packet = emit_ethernet(&mut frame, mac, station, header.ethertype());
-    header.emit(packet, OPTIONS.len() + message.len());
+    header.emit(packet, OPTIONS.len() + message.len(), 0);
     packet[20..HEADER_LEN].copy_from_slice(&OPTIONS);
     packet[HEADER_LEN..].copy_from_slice(message);
     let mut ip = Ipv4Packet::new_unchecked(packet);

@@ -129,11 +129,7 @@ impl Engine {
     /// RFC 4861 section 6.3.7.
     fn solicit_routers(&mut self, id: InterfaceId) {
         let interface = self.ip.interface(id);
-        let source = interface.link_local().filter(|ip| {
-            let own = interface.address(IpAddr::V6(*ip));
-            own.is_some_and(|own| own.contested_until.is_none())
-                && !interface.unannounced.contains(&IpAddr::V6(*ip))
-        });
+        let source = interface.link_local().filter(|ip| !interface.is_tentative((*ip).into()));
         let lladdr = source.map(|_| ndp::lladdr(interface.mac));
         let source = source.unwrap_or(Ipv6Addr::UNSPECIFIED);
         let station = multicast_mac(ALL_ROUTERS.into());

@@ -3,8 +3,8 @@
 //!
 //! Whoever runs it calls [`Resolver::poll`] until it returns `None` after each call and at
 //! [`Resolver::deadline`]; sends each [`Transmit`] from a port of its own choice, random and new
-//! each time (RFC 5452 section 9.2), and names it to [`Resolver::sent_from`]; hands over what comes
-//! to a port that [`Resolver::owns_port`]. A question whose port is not named is asked again later.
+//! each time (RFC 5452 section 9.2), and names that end to [`Resolver::sent_from`]; hands over what
+//! [`Resolver::awaits`]. A question whose end is not named is asked again later.
 //!
 //! Not here: TCP, EDNS, search lists, DNSSEC, and names in other scripts (they come as `xn--`). The
 //! case of names is not randomized: servers that do not echo it would cost a try each.
@@ -164,7 +164,8 @@ struct Asked {
     xid: u16,
     server: IpAddr,
     place: usize,
-    port: Option<u16>,
+    /// Where it came from.
+    local: Option<SocketAddr>,
 }
 
 impl Resolver {
@@ -245,31 +246,37 @@ impl Resolver {
         }
     }
 
-    /// Names the port that a question was sent from.
-    pub(crate) fn sent_from(&mut self, id: QuestionId, port: u16) {
+    /// Names the end that a question was sent from.
+    pub(crate) fn sent_from(&mut self, id: QuestionId, local: SocketAddr) {
         let mut asked = self.questions.iter_mut().filter_map(|question| question.asked.as_mut());
         if let Some(asked) = asked.find(|asked| asked.id == id) {
-            asked.port = Some(port);
+            asked.local = Some(local);
         }
     }
 
     /// Whether an answer is awaited at a port.
     pub(crate) fn owns_port(&self, port: u16) -> bool {
         let mut asked = self.questions.iter().filter_map(|question| question.asked.as_ref());
-        asked.any(|asked| asked.port == Some(port))
+        asked.any(|asked| asked.local.is_some_and(|local| local.port() == port))
     }
 
-    /// Takes a datagram that came to a port of ours. Returns whether it answers a question: all
-    /// else changes nothing (RFC 5452 section 9.1).
+    /// Whether an answer is awaited between these ends. To all others the port is nobody's, so that
+    /// no scan finds it.
+    pub(crate) fn awaits(&self, from: SocketAddr, to: SocketAddr) -> bool {
+        self.questions.iter().any(|question| question.asked_at(from, to).is_some())
+    }
+
+    /// Takes a datagram. Returns whether it answers a question: all else changes nothing (RFC 5452
+    /// section 9.1).
     pub(crate) fn on_message(
         &mut self,
         from: SocketAddr,
-        port: u16,
+        to: SocketAddr,
         payload: &[u8],
         now: Instant,
     ) -> bool {
         let reply = |question: &Question| {
-            let asked = question.asked_at(from, port)?;
+            let asked = question.asked_at(from, to)?;
             message::parse(payload, asked.xid, &question.target, question.family)
         };
         let mut replies = self.questions.iter().map(reply).enumerate();
@@ -283,9 +290,9 @@ impl Resolver {
     }
 
     /// Nobody listens where a question was sent (ICMP): the next server is asked.
-    pub(crate) fn on_unreachable(&mut self, server: SocketAddr, port: u16, now: Instant) {
+    pub(crate) fn on_unreachable(&mut self, server: SocketAddr, local: SocketAddr, now: Instant) {
         let mut questions = self.questions.iter_mut();
-        if let Some(question) = questions.find(|one| one.asked_at(server, port).is_some()) {
+        if let Some(question) = questions.find(|one| one.asked_at(server, local).is_some()) {
             question.note_failure(now);
         }
     }
@@ -417,9 +424,9 @@ impl Question {
     }
 
     /// What was asked, if `from` was and the answer goes to where it was asked from.
-    fn asked_at(&self, from: SocketAddr, port: u16) -> Option<&Asked> {
+    fn asked_at(&self, from: SocketAddr, to: SocketAddr) -> Option<&Asked> {
         let asked = self.asked.as_ref()?;
-        let is_it = asked.port == Some(port) && from == SocketAddr::new(asked.server, SERVER_PORT);
+        let is_it = asked.local == Some(to) && from == SocketAddr::new(asked.server, SERVER_PORT);
         is_it.then_some(asked)
     }
 
@@ -446,7 +453,7 @@ impl Question {
         self.tries = this + 1;
         self.next = self.give_up.min(now + wait);
         let (server, xid) = (servers[place], rng.next_u32() as u16);
-        self.asked = Some(Asked { id, xid, server, place, port: None });
+        self.asked = Some(Asked { id, xid, server, place, local: None });
         Ok(Transmit {
             question: id,
             server: SocketAddr::new(server, SERVER_PORT),

@@ -29,6 +29,11 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+/// Our end of a question.
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::new(ip("10.0.0.1"), port)
+}
+
 fn wire(name: &str) -> Vec<u8> {
     let labels = name.split('.').filter(|label| !label.is_empty());
     let mut wire: Vec<u8> =
@@ -130,7 +135,7 @@ impl World {
     fn poll(&mut self) {
         while let Some(transmit) = self.resolver.poll(self.now, &mut self.rng) {
             self.port += 1;
-            self.resolver.sent_from(transmit.question, self.port);
+            self.resolver.sent_from(transmit.question, local(self.port));
             assert!(self.resolver.owns_port(self.port));
             let at_ms = (self.now - Instant::ZERO).as_millis();
             let (server, payload, port) = (transmit.server, transmit.payload, self.port);
@@ -160,7 +165,7 @@ impl World {
     }
 
     fn hear(&mut self, sent: &Sent, bytes: &[u8]) -> bool {
-        let is_answer = self.resolver.on_message(sent.server, sent.port, bytes, self.now);
+        let is_answer = self.resolver.on_message(sent.server, local(sent.port), bytes, self.now);
         self.poll();
         is_answer
     }
@@ -243,13 +248,15 @@ fn forged_answers_are_ignored() {
         assert!(!world.hear(&sent, &changed(place, bits)), "byte {place}");
     }
     let from = |server: &str, port| SocketAddr::new(ip(server), port);
-    for (server, port) in [
-        (from("10.0.0.9", 53), sent.port),
-        (from(SERVERS[0], 54), sent.port),
-        (from(SERVERS[1], 53), sent.port),
-        (sent.server, sent.port + 1),
+    for (server, to) in [
+        (from("10.0.0.9", 53), local(sent.port)),
+        (from(SERVERS[0], 54), local(sent.port)),
+        (from(SERVERS[1], 53), local(sent.port)),
+        (sent.server, local(sent.port + 1)),
+        (sent.server, from("10.0.0.7", sent.port)),
     ] {
-        assert!(!world.resolver.on_message(server, port, &good, world.now), "{server} {port}");
+        assert!(!world.resolver.awaits(server, to), "{server} {to}");
+        assert!(!world.resolver.on_message(server, to, &good, world.now), "{server} {to}");
     }
     assert_eq!(world.result(id), None);
     assert!(world.hear(&sent, &changed(14, 0x20)), "case does not matter");
@@ -333,7 +340,7 @@ fn a_server_that_fails_is_passed_over() {
     let id = world.ask("fail.example.org", Want::Ipv4);
     world.answer(|answer| answer.rcode(5));
     let sent = world.last();
-    world.resolver.on_unreachable(sent.server, sent.port, world.now);
+    world.resolver.on_unreachable(sent.server, local(sent.port), world.now);
     world.poll();
     assert_eq!(world.result(id), Some(Err(ResolveError::ServerFailure)));
     let id = world.ask("fail.example.org", Want::Ipv4);

@@ -88,16 +88,18 @@ pub(crate) fn network(ip: IpAddr, prefix_len: u8) -> IpAddr {
 }
 
 /// The source for `destination`: of the same family and scope, not deprecated, the longest common
-/// prefix with the next hop (RFC 6724 section 5, rules 2, 3 and 8). The first one wins.
+/// prefix (RFC 6724 section 5, rules 2, 3 and 8), of IPv4 with the next hop: that router is likelier
+/// to know our network. The first one wins.
 pub(crate) fn choose_source(
     addresses: &[Address],
     destination: IpAddr,
     next_hop: IpAddr,
 ) -> Option<IpAddr> {
+    let like = if destination.is_ipv4() { next_hop } else { destination };
     let rank = |address: &&Address| {
         let has_scope = scope(address.ip) >= scope(destination);
         let excess = scope(address.ip).abs_diff(scope(destination));
-        let bits = common_bits(address.ip, next_hop).min(u32::from(address.prefix_len));
+        let bits = common_bits(address.ip, like).min(u32::from(address.prefix_len));
         (!has_scope, excess, address.is_deprecated, Reverse(bits))
     };
     let of_family = |address: &&Address| address.ip.is_ipv4() == destination.is_ipv4();
@@ -208,6 +210,9 @@ mod tests {
         assert_eq!(chosen("2001:db8:2::2"), Some(ip("2001:db8:2::1")));
         assert_eq!(chosen("2001:db8:8000::2"), Some(ip("2001:db8:1::1")));
         assert_eq!(chosen("10.0.0.1"), None);
+        let router = ip("fe80::9");
+        let far = choose_source(&addresses, ip("2001:db8:2:1::2"), router);
+        assert_eq!(far, Some(ip("2001:db8:2::1")), "rule 8 looks at the destination");
         let mut deprecated = addresses.clone();
         deprecated[2].is_deprecated = true;
         let to = ip("2001:db8:2::2");

@@ -79,9 +79,11 @@ impl Engine {
         }
         let is_for_us = interface.has_address(target.into());
         // One that has no address yet asks from nobody (RFC 5227 section 1.1).
-        let is_neighbour = is_usable_unicast(source.into()) && interface.is_on_link(source.into());
+        let key = Key { interface: id, ip: source.into() };
+        // A router may lie outside of the network; whoever was asked for is believed.
+        let is_near = interface.is_on_link(key.ip) || self.ip.neighbours.knows(key);
+        let is_neighbour = is_usable_unicast(key.ip) && is_near;
         if is_neighbour {
-            let key = Key { interface: id, ip: source.into() };
             let evidence = match operation {
                 ArpOperation::Reply if is_for_us && self.ip.neighbours.knows(key) => {
                     Evidence::Answer

@@ -267,10 +267,19 @@ impl Engine {
         }
     }
 
-    /// Every flow looks at its path again: an address, a route or an MTU has changed.
+    /// An address, a route or an MTU has changed: every flow is to look at its path again.
     pub(crate) fn paths_changed(&mut self) {
         self.config_waiters.drain_into(&mut self.woken);
         self.update_name_servers();
+        self.are_paths_stale = true;
+    }
+
+    /// Has every flow look at its path, once for all the changes of a turn or a call: neighbours can
+    /// make paths change with every frame.
+    pub(crate) fn refresh_paths(&mut self) {
+        if !core::mem::take(&mut self.are_paths_stale) {
+            return;
+        }
         let is_tcp = |kind: &Kind| matches!(kind, Kind::Tcp(_));
         let flows = self.flows.iter().filter(|(_, flow)| is_tcp(&flow.kind));
         let ids: Vec<FlowId> = flows.map(|(id, _)| id).collect();

@@ -7,6 +7,7 @@ const HEADERS_MAX: usize = 8;
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
+const ICMPV6: u8 = 58;
 const NO_NEXT_HEADER: u8 = 59;
 const DESTINATION_OPTIONS: u8 = 60;
 
@@ -79,6 +80,31 @@ pub(crate) fn walk(packet: &[u8]) -> Result<Upper, Stop> {
         }
     }
     Err(Stop::Discard)
+}
+
+/// Whether a packet carries an ICMPv6 error or a redirect, whatever is wrong with what stands before:
+/// neither is answered with an error (RFC 4443 section 2.4 (e)).
+pub(crate) fn carries_error(packet: &[u8]) -> bool {
+    const INFORMATION_MIN: u8 = 128;
+    const REDIRECT: u8 = 137;
+    const FRAGMENT_LEN: usize = 8;
+    let (mut next, mut offset) = (packet[NEXT_HEADER], IPV6_HEADER_LEN);
+    for _ in 0..HEADERS_MAX {
+        let Some(&following) = packet.get(offset) else {
+            return false;
+        };
+        match next {
+            HOP_BY_HOP | DESTINATION_OPTIONS | ROUTING => match header(packet, offset) {
+                Ok(header) => offset += header.len(),
+                Err(_) => return false,
+            },
+            FRAGMENT => offset += FRAGMENT_LEN,
+            ICMPV6 => return following < INFORMATION_MIN || following == REDIRECT,
+            _ => return false,
+        }
+        next = following;
+    }
+    false
 }
 
 fn problem(code: u8, pointer: usize) -> Stop {

@@ -12,23 +12,28 @@ use crate::hash::Keyed;
 /// Length of the IPv6 fragment header, in bytes.
 pub(crate) const FRAGMENT_HEADER_LEN: usize = 8;
 
-/// Names for cut datagrams that nobody else can predict (RFC 7739 section 5.3): a keyed hash of the
-/// addresses, and a counter that keeps them apart.
+/// Counters of datagrams: so many that one destination learns little of what others are sent.
+const COUNTERS: usize = 256;
+
+/// Names for datagrams that are or may be cut, which nobody else can predict (RFC 7739 section 5.3):
+/// a keyed hash of the addresses, and a counter that keeps them apart.
 #[derive(Debug)]
 pub(crate) struct Idents {
     secret: Keyed,
-    counter: u32,
+    counters: [u32; COUNTERS],
 }
 
 impl Idents {
     pub(crate) fn new(secret: Keyed) -> Self {
-        Idents { secret, counter: 0 }
+        Idents { secret, counters: [0; COUNTERS] }
     }
 
     pub(crate) fn next(&mut self, header: &Header) -> u32 {
-        self.counter = self.counter.wrapping_add(1);
-        let key = (header.source, header.destination, u8::from(header.protocol));
-        (self.secret.hash_one(key) as u32).wrapping_add(self.counter)
+        let hash =
+            self.secret.hash_one((header.source, header.destination, u8::from(header.protocol)));
+        let counter = &mut self.counters[(hash >> 32) as usize % COUNTERS];
+        *counter = counter.wrapping_add(1);
+        (hash as u32).wrapping_add(*counter)
     }
 }
 
@@ -42,6 +47,10 @@ pub(crate) fn cut(
     payload: &[u8],
 ) -> Vec<Vec<u8>> {
     if header.len() + payload.len() <= mtu {
+        if header.may_be_cut() {
+            let whole = Piece { ident, ..Piece::default() };
+            return vec![piece(from, to, header, whole, payload)];
+        }
         return vec![super::output::frame(from, to, header, payload.len(), |buffer| {
             buffer.copy_from_slice(payload);
         })];
@@ -65,7 +74,7 @@ fn piece(from: MacAddress, to: MacAddress, header: &Header, piece: Piece, data: 
             let len = ETHERNET_HEADER_LEN + header.len() + data.len();
             let mut frame = vec![0; len];
             let packet = emit_ethernet(&mut frame, from, to, header.ethertype());
-            header.emit_ipv4(packet, (source, destination), data.len(), Some(piece), false);
+            header.emit_ipv4(packet, (source, destination), data.len(), piece, false);
             packet[header.len()..].copy_from_slice(data);
             frame
         }

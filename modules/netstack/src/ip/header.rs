@@ -59,12 +59,18 @@ impl Header {
         }
     }
 
+    /// Whether routers may cut the packet, so that it needs a number (RFC 6864 section 4). TCP finds
+    /// out its path's MTU (RFC 1191).
+    pub(crate) fn may_be_cut(&self) -> bool {
+        self.destination.is_ipv4() && self.protocol != IpProtocol::Tcp
+    }
+
     /// Writes the header of a whole packet with `len` bytes of payload to the front of `packet`.
-    pub(crate) fn emit(&self, packet: &mut [u8], len: usize) {
+    pub(crate) fn emit(&self, packet: &mut [u8], len: usize, ident: u32) {
         match self.addresses() {
-            // TCP finds out its path's MTU (RFC 1191); other packets may be cut by routers.
             Addresses::V4(from, to) => {
-                self.emit_ipv4(packet, (from, to), len, None, self.protocol == IpProtocol::Tcp);
+                let whole = Piece { ident, ..Piece::default() };
+                self.emit_ipv4(packet, (from, to), len, whole, !self.may_be_cut());
             }
             Addresses::V6(from, to) => self.emit_ipv6(packet, (from, to), len, self.protocol),
         }
@@ -75,10 +81,9 @@ impl Header {
         packet: &mut [u8],
         (from, to): (Ipv4Addr, Ipv4Addr),
         len: usize,
-        piece: Option<Piece>,
+        piece: Piece,
         dont_fragment: bool,
     ) {
-        let piece = piece.unwrap_or_default();
         let mut ip = Ipv4Packet::new_unchecked(packet);
         ip.set_version(4);
         ip.set_header_len(IPV4_HEADER_LEN as u8);

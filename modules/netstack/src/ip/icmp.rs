@@ -8,6 +8,7 @@ use core::{
 use alloc::vec::Vec;
 
 use netdev::Transmitter;
+use rand_core::RngCore;
 use smoltcp::wire::{
     Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet,
 };
@@ -29,7 +30,7 @@ use crate::{
 /// Type, code, checksum and four bytes that depend on them.
 pub(crate) const ICMP_HEADER_LEN: usize = 8;
 
-/// Errors sent in a burst: what a port scan at line rate may have at once.
+/// Errors sent in a burst, on average: what a port scan at line rate may have at once.
 const ERRORS_BURST: u32 = 50;
 /// Time between errors in the long run, 100 a second (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4
 /// (f)): no amplifier, and enough for every client that tries a port.
@@ -49,13 +50,16 @@ impl Default for RateLimit {
 }
 
 impl RateLimit {
-    fn take(&mut self, now: Instant) -> bool {
+    /// An error takes one token on average. Who counts errors must not learn how many others have
+    /// got, and so which ports of ours swallowed what was forged (CVE-2020-25705).
+    fn take(&mut self, now: Instant, rng: &mut impl RngCore) -> bool {
+        const COST_MAX: u32 = 2;
         let steps = (now - self.refilled).as_micros() / ERROR_INTERVAL.as_micros();
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         self.refilled = self.refilled + ERROR_INTERVAL.saturating_mul(steps);
         self.tokens = self.tokens.saturating_add(steps).min(ERRORS_BURST);
         let has_token = self.tokens > 0;
-        self.tokens -= u32::from(has_token);
+        self.tokens = self.tokens.saturating_sub(rng.next_u32() % (COST_MAX + 1));
         has_token
     }
 }
@@ -287,7 +291,8 @@ impl Engine {
         let is_for_us = packet.cast == Cast::Unicast && packet.link.is_unicast;
         let is_loopback = packet.source.is_loopback() && packet.destination.is_loopback();
         let is_answerable = is_usable_unicast(packet.source) || is_loopback;
-        if !is_answerable || !(is_for_us || error.even_to_group) {
+        let is_to_error = packet.source.is_ipv6() && extension::carries_error(packet.whole);
+        if !is_answerable || is_to_error || !(is_for_us || error.even_to_group) {
             return Verdict::Dropped(reason);
         }
         let source = match packet.cast {
@@ -297,7 +302,7 @@ impl Engine {
         let Some(source) = source else {
             return Verdict::Dropped(reason);
         };
-        if !self.ip.error_limit.take(self.now) {
+        if !self.ip.error_limit.take(self.now, &mut self.rng) {
             return Verdict::Dropped(Reason::RateLimited);
         }
         self.send_error(packet, source, error, tx);
@@ -335,7 +340,10 @@ impl Engine {
         let Some(quote) = parse_quote(quoted, packet.source.is_ipv4()) else {
             return Verdict::Dropped(Reason::MalformedIcmp);
         };
-        if quote.source != packet.destination {
+        // What routers may cut is too big for none of them (RFC 1191 section 3).
+        let is_cut = quote.source.is_ipv4() && quote.protocol != IpProtocol::Tcp;
+        let is_impossible = is_cut && matches!(kind, ErrorKind::TooBig(_));
+        if quote.source != packet.destination || is_impossible {
             return Verdict::Dropped(Reason::UnwantedIcmp);
         }
         let error = IcmpError { kind, from: packet.source };
@@ -370,7 +378,8 @@ impl Engine {
         self.icmp_socket_error(ident, sequence, quote.destination, error, packet)
     }
 
-    /// A path carries less than was thought. Whoever calls has made sure that the news is true.
+    /// A path carries less than was thought. Whoever calls has made sure that we can have sent what
+    /// the news quotes.
     pub(crate) fn lower_path_mtu(&mut self, destination: IpAddr, mtu: usize) -> bool {
         self.ip.path_mtus.lower(destination, mtu, self.now)
     }
@@ -388,17 +397,25 @@ pub(crate) fn fill_checksum(message: &mut [u8], header: &Header) {
 
 #[cfg(test)]
 mod tests {
+    use rand_chacha::ChaCha8Rng;
+    use rand_core::SeedableRng;
+
     use super::*;
 
     #[test]
     fn errors_are_limited_and_the_bucket_fills_again() {
-        let mut limit = RateLimit::default();
+        let (mut limit, mut rng) = (RateLimit::default(), ChaCha8Rng::seed_from_u64(1));
         let mut now = Instant::ZERO + Duration::from_secs(1000);
-        let mut take = |now| (0..200).filter(|_| limit.take(now)).count();
-        assert_eq!(take(now), 50);
+        let mut take = |now| (0..200).filter(|_| limit.take(now, &mut rng)).count();
+        assert!((25..=100).contains(&take(now)));
         now = now + Duration::from_millis(105);
-        assert_eq!(take(now), 10);
-        assert_eq!(take(now + Duration::from_secs(3600)), 50);
+        assert!((5..=20).contains(&take(now)));
+        let mut sent = 0;
+        for _ in 0..1000 {
+            now = now + Duration::from_secs(1);
+            sent += take(now);
+        }
+        assert!((45_000..55_000).contains(&sent), "{sent}");
     }
 
     #[test]

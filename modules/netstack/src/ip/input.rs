@@ -12,6 +12,7 @@ use super::{
     fragment::FRAGMENT_HEADER_LEN,
     header::{IPV4_HEADER_LEN, IPV6_HEADER_LEN},
     icmp::ErrorMessage,
+    ndp,
     reassembly::{Fragment, Key, Outcome},
 };
 use crate::{
@@ -124,7 +125,9 @@ impl Engine {
     ) -> Verdict {
         match self.reassemble(fragment) {
             Ok((mut whole, header_len)) => {
-                let len = whole.len() as u16;
+                let Ok(len) = u16::try_from(whole.len()) else {
+                    return dropped(Reason::BadFragment);
+                };
                 let mut ip = Ipv4Packet::new_unchecked(&mut whole);
                 ip.set_total_len(len);
                 ip.clear_flags();
@@ -179,6 +182,10 @@ impl Engine {
         match extension::walk(packet.whole) {
             Ok(Upper::Transport { protocol, offset, named_at }) => {
                 let payload = &packet.whole[offset..];
+                // RFC 6980 section 5.
+                if !may_be_fragment && ndp::is_discovery(protocol, payload) {
+                    return dropped(Reason::MalformedNdp);
+                }
                 self.transport(&Packet { payload, ..*packet }, protocol.into(), named_at, tx)
             }
             Ok(Upper::Fragment { offset, named_at }) if may_be_fragment => {
@@ -224,8 +231,11 @@ impl Engine {
             },
         };
         debug_assert!(header_len >= IPV6_HEADER_LEN, "the first fragment's header");
-        let len = whole.len() - IPV6_HEADER_LEN;
-        Ipv6Packet::new_unchecked(&mut whole).set_payload_len(len as u16);
+        // RFC 8200 section 4.5: it has a length that the header can say.
+        let Ok(len) = u16::try_from(whole.len() - IPV6_HEADER_LEN) else {
+            return dropped(Reason::BadFragment);
+        };
+        Ipv6Packet::new_unchecked(&mut whole).set_payload_len(len);
         self.ipv6_packet(&Packet { whole: &whole, ..*packet }, false, tx)
     }
 
@@ -296,8 +306,9 @@ impl Engine {
             return self.ip.is_ours(source);
         }
         match source {
-            // Duplicate address detection and group membership before there is an address.
-            IpAddr::V6(ip) if ip.is_unspecified() => destination.is_multicast(),
+            // Duplicate address detection and group membership before there is an address; switches
+            // that ask for members (RFC 4541 section 2.1.1).
+            _ if source.is_unspecified() => destination.is_multicast(),
             IpAddr::V4(ip) if self.ip.is_broadcast(ip.into()) => false,
             _ if self.is_contested(id, source) => destination.is_multicast(),
             _ => is_usable_unicast(source) && !self.ip.is_ours(source),
@@ -321,8 +332,10 @@ impl Engine {
         if packet.cast == Cast::Offered && protocol != IpProtocol::Udp {
             return dropped(Reason::OtherHost);
         }
-        // From our own address only that may come which contests it.
-        if protocol != IpProtocol::Icmpv6 && self.is_contested(packet.interface, packet.source) {
+        // From nobody only that may come which says so, from our own address what contests it.
+        let is_nobodys =
+            packet.source.is_unspecified() || self.is_contested(packet.interface, packet.source);
+        if is_nobodys && !matches!(protocol, IpProtocol::Icmpv6 | IpProtocol::Igmp) {
             return dropped(Reason::MartianSource);
         }
         let is_wanted = self.raw_packet(packet, protocol);

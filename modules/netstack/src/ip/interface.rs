@@ -183,6 +183,13 @@ impl Interface {
         self.address(ip).is_some()
     }
 
+    /// Whether another host may still say that an address of ours is its own (RFC 4862 section 5.4.4),
+    /// or has not been asked yet.
+    pub(crate) fn is_tentative(&self, ip: IpAddr) -> bool {
+        let is_contested = |own: &Address| own.contested_until.is_some();
+        self.unannounced.contains(&ip) || self.address(ip).is_some_and(is_contested)
+    }
+
     /// The first IPv4 address.
     pub(crate) fn ipv4(&self) -> Option<(Ipv4Addr, u8)> {
         self.addresses.iter().find_map(|address| match address.ip {

@@ -53,15 +53,16 @@ pub(crate) fn message(
 }
 
 /// A question for a station, to its group or to the one that it was last (RFC 4861 section 7.2.2).
+/// It may leave out which station asks.
 pub(crate) fn solicitation(
-    mac: MacAddress,
+    (mac, named): (MacAddress, Option<MacAddress>),
     source: Ipv6Addr,
     target: Ipv6Addr,
     station: Option<MacAddress>,
 ) -> Vec<u8> {
     let destination = if station.is_some() { target } else { solicited_node(target) };
     let station = station.unwrap_or(multicast_mac(destination.into()));
-    let lladdr = Some(lladdr(mac));
+    let lladdr = named.map(lladdr);
     message(
         mac,
         station,
@@ -86,6 +87,12 @@ pub(crate) fn announcement(mac: MacAddress, address: Ipv6Addr) -> Vec<u8> {
         lladdr: Some(lladdr(mac)),
     };
     message(mac, multicast_mac(ALL_NODES.into()), address, ALL_NODES, repr)
+}
+
+/// Whether what follows IPv6's headers is a message of this protocol.
+pub(crate) fn is_discovery(protocol: u8, payload: &[u8]) -> bool {
+    let kind = payload.first().map(|kind| Icmpv6Message::from(*kind));
+    IpProtocol::from(protocol) == IpProtocol::Icmpv6 && kind.is_some_and(|kind| kind.is_ndisc())
 }
 
 /// The station in a link-layer address option, if it can be one.
@@ -143,6 +150,14 @@ impl Engine {
             return Verdict::Dropped(Reason::UnwantedIcmp);
         };
         if source.is_unspecified() {
+            // RFC 4861 section 7.1.1.
+            if packet.destination != solicited_node(target) || station.is_some() {
+                return Verdict::Dropped(Reason::MalformedNdp);
+            }
+            // A link that reflects what we send: our own probe (RFC 4862 section 5.4.3).
+            if packet.link.theirs == packet.link.ours {
+                return Verdict::Dropped(Reason::UnwantedIcmp);
+            }
             // Another host wants it as well. Whoever has it already says so (RFC 4862 section 5.4.3).
             if address.contested_until.is_some() {
                 self.lose_address(id, target);
@@ -168,9 +183,14 @@ impl Engine {
         target: Ipv6Addr,
         tx: &mut impl Transmitter,
     ) {
-        let ours = self.ip.interface(packet.interface).mac;
+        let interface = self.ip.interface(packet.interface);
+        let ours = interface.mac;
+        // RFC 4429 section 3.3.
+        let may_override = !interface.is_tentative(target.into());
+        let mut flags = NdiscNeighborFlags::SOLICITED;
+        flags.set(NdiscNeighborFlags::OVERRIDE, may_override);
         let icmp = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
-            flags: NdiscNeighborFlags::SOLICITED | NdiscNeighborFlags::OVERRIDE,
+            flags,
             target_addr: target,
             lladdr: Some(lladdr(ours)),
         });
@@ -208,12 +228,15 @@ impl Engine {
             return Verdict::Delivered;
         }
         // An answer to a question to one station may come without its address.
+        let station = station.unwrap_or(packet.link.theirs);
+        let key = Key { interface: id, ip: target.into() };
+        let known = self.ip.neighbours.station(key);
+        if !flags.contains(NdiscNeighborFlags::OVERRIDE) && known.is_some_and(|it| it != station) {
+            self.ip.neighbours.doubt(key, self.now);
+            return Verdict::Delivered;
+        }
         let evidence = if is_solicited { Evidence::Answer } else { Evidence::Announcement };
-        self.learn_neighbour(
-            Key { interface: id, ip: target.into() },
-            station.unwrap_or(packet.link.theirs),
-            evidence,
-        );
+        self.learn_neighbour(key, station, evidence);
         Verdict::Delivered
     }
 

@@ -119,6 +119,23 @@ impl Neighbours {
         self.index.contains_key(&key)
     }
 
+    /// The station of a neighbour, if it is known.
+    pub(crate) fn station(&self, key: Key) -> Option<MacAddress> {
+        self.index.get(&key).and_then(|slot| self.entries[*slot].mac)
+    }
+
+    /// Another station claims to have a known neighbour's address: it is asked about soon.
+    pub(crate) fn doubt(&mut self, key: Key, now: Instant) {
+        if let Some(&slot) = self.index.get(&key) {
+            let entry = &mut self.entries[slot];
+            // Whose time is up is asked already.
+            if entry.confirmed.take().is_some() {
+                entry.tries = 0;
+                entry.next_question = now + FIRST_PROBE_DELAY;
+            }
+        }
+    }
+
     /// Looks up where a packet goes, and notes that somebody needs it.
     pub(crate) fn resolve(&mut self, key: Key, now: Instant) -> Resolution {
         let Some(&slot) = self.index.get(&key) else {
@@ -188,7 +205,6 @@ impl Neighbours {
             // It is where it says, or it lies: asked about soon.
             entry.confirmed = None;
             entry.tries = 0;
-            self.questions.remove(&(entry.next_question, key));
             entry.next_question = now + FIRST_PROBE_DELAY;
         }
         if was_unknown {
@@ -234,7 +250,8 @@ impl Neighbours {
         }
     }
 
-    /// A full table loses a stranger first, then whoever has not been used for the longest time.
+    /// A full table loses a stranger first, then whoever has not been used for the longest time;
+    /// nobody who is being asked for, because flows wait for the end of that.
     fn insert(&mut self, entry: Entry) {
         while self.entries.len() >= ENTRIES_MAX {
             let stranger = loop {
@@ -244,8 +261,9 @@ impl Neighbours {
                     None => break None,
                 }
             };
-            let oldest = || self.entries.iter().min_by_key(|(_, entry)| (entry.used, entry.key));
-            let evicted = stranger.or_else(|| oldest().map(|(_, entry)| entry.key));
+            let known = self.entries.iter().filter(|(_, entry)| entry.mac.is_some());
+            let oldest = known.min_by_key(|(_, entry)| (entry.used, entry.key));
+            let evicted = stranger.or_else(|| oldest.map(|(_, entry)| entry.key));
             let Some(evicted) = evicted else {
                 break;
             };
@@ -405,5 +423,17 @@ mod tests {
         }
         assert_eq!(table.len(), QUESTIONS_MAX);
         assert_eq!(table.resolve(key(999), at(0)), Resolution::Wait { is_asked: false });
+    }
+
+    /// Flows wait for the end of a question; whoever floods the table must not take it away.
+    #[test]
+    fn whoever_is_asked_for_keeps_its_place() {
+        let mut table = table();
+        assert_eq!(table.resolve(key(1), at(0)), Resolution::Ask);
+        for number in 1000..2000 {
+            table.learn(key(number), MAC, Evidence::Handshake, at(1));
+        }
+        assert_eq!(table.len(), ENTRIES_MAX);
+        assert_eq!(table.next_due(at(1)), Some(Due::Ask(key(1))));
     }
 }

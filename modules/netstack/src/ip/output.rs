@@ -1,7 +1,7 @@
 //! Where a packet goes, and how it gets there.
 
 use alloc::{vec, vec::Vec};
-use core::net::IpAddr;
+use core::{cmp::Reverse, net::IpAddr};
 
 use netdev::{ETHERNET_HEADER_LEN, MacAddress, Transmitter};
 use smoltcp::wire::IpProtocol;
@@ -165,10 +165,11 @@ impl Ip {
         destination: IpAddr,
         is_allowed: impl Fn(InterfaceId) -> bool,
     ) -> Option<(InterfaceId, IpAddr)> {
-        let on_link = self.interfaces.iter().filter(|one| is_allowed(one.id)).find_map(|one| {
+        let on_link = self.interfaces.iter().filter(|one| is_allowed(one.id)).flat_map(|one| {
             let prefix = one.addresses.iter().filter(|address| address.covers(destination));
-            prefix.map(|address| (address.prefix_len, one.id)).max()
+            prefix.map(|address| (address.prefix_len, Reverse(one.id)))
         });
+        let on_link = on_link.max().map(|(len, Reverse(id))| (len, id));
         let route = self.routes.lookup(destination, is_allowed);
         match (on_link, route) {
             (Some((len, id)), route) if route.is_none_or(|route| route.prefix_len <= len) => {
@@ -220,11 +221,12 @@ impl Ip {
         write: impl FnOnce(&mut [u8]),
     ) {
         let from = self.interface(id).mac;
+        let ident = if header.may_be_cut() { self.idents.next(header) } else { 0 };
         let header_len = header.len();
         let frame_len = ETHERNET_HEADER_LEN + header_len + len;
         tx.transmit(frame_len, |frame| {
             let packet = emit_ethernet(frame, from, to, header.ethertype());
-            header.emit(packet, len);
+            header.emit(packet, len, ident);
             write(&mut packet[header_len..]);
         });
         self.count_sent(frame_len);
@@ -320,7 +322,9 @@ impl Ip {
                 arp::question(interface.mac, source, target, station)
             }
             (IpAddr::V6(target), Some(IpAddr::V6(source))) => {
-                ndp::solicitation(interface.mac, source, target, station)
+                // RFC 4429 section 3.2.
+                let ours = (!interface.is_tentative(source.into())).then_some(interface.mac);
+                ndp::solicitation((interface.mac, ours), source, target, station)
             }
             // The address has gone; the question ends unanswered.
             _ => return,
@@ -351,7 +355,7 @@ impl Ip {
     }
 }
 
-/// A frame in memory of its own.
+/// A frame in memory of its own, with a packet that no router cuts.
 pub(crate) fn frame(
     from: MacAddress,
     to: MacAddress,
@@ -361,7 +365,7 @@ pub(crate) fn frame(
 ) -> Vec<u8> {
     let mut frame = vec![0; ETHERNET_HEADER_LEN + header.len() + len];
     let packet = emit_ethernet(&mut frame, from, to, header.ethertype());
-    header.emit(packet, len);
+    header.emit(packet, len, 0);
     write(&mut packet[header.len()..]);
     frame
 }

@@ -156,7 +156,12 @@ impl Engine {
         let tuple_of = |port| Tuple { local: SocketAddr::new(path.source, port), remote };
         let is_free = |engine: &Self, port| engine.tcp.is_free(&tuple_of(port));
         let port = match port {
-            0 => self.ephemeral_port(is_free).ok_or(ConnectError::NoPorts)?,
+            // Nobody means to connect to itself who does not say so.
+            0 => self
+                .ephemeral_port(|engine, port| {
+                    tuple_of(port).local != remote && is_free(engine, port)
+                })
+                .ok_or(ConnectError::NoPorts)?,
             port if is_free(self, port) => port,
             _ => return Err(ConnectError::InUse),
         };

@@ -218,6 +218,7 @@ impl Engine {
         };
         self.send_syn_ack(&tuple, &entry, packet, tx);
         self.tcp.handshakes.insert(tuple, entry);
+        self.tcp.time_wait.remove(&tuple);
         Verdict::Answered
     }
 
@@ -259,6 +260,8 @@ impl Engine {
             let above = Some(entry.syn.iss);
             self.tcp.handshakes.remove(&tuple);
             self.begin_handshake(tuple, segment, listener, above, packet, tx)
+        } else if segment.ack.is_none() {
+            Verdict::Dropped(Reason::NoConnection)
         } else if !entry.is_acknowledged_by(segment) {
             // RFC 9293 section 3.10.7.4: an acknowledgement of something else is answered by a reset.
             self.refuse(segment, packet, tx)
@@ -288,8 +291,11 @@ impl Engine {
         let handshake = connection::Handshake { rtt, ..entry.syn };
         let ports = Ports { local: tuple.local.port(), remote: tuple.remote.port() };
         let options = self.options_of(entry);
-        let connection = Connection::accept(ports, &handshake, entry.mss, options, self.now);
         let (interface, station) = (entry.interface, entry.station);
+        let remote = tuple.remote.ip();
+        // The path may have become narrower than what was announced.
+        let path_mss = entry.mss.min(mss(self.ip.path_mtu(interface, remote), remote));
+        let connection = Connection::accept(ports, &handshake, path_mss, options, self.now);
         let phase = Phase::Queued(listener);
         let Some(id) = self.new_tcp(tuple, phase, interface, connection) else {
             self.tcp.handshakes.acknowledge(&tuple);
@@ -297,7 +303,7 @@ impl Engine {
         };
         self.tcp.handshakes.remove(&tuple);
         // The peer has just proved where it can be reached: no need to ask for that.
-        self.introduce(interface, tuple.remote.ip(), station);
+        self.introduce(interface, remote, station);
         self.queue_for_accept(id, listener);
         self.deliver(id, segment, packet, tx)
     }

@@ -149,7 +149,7 @@ impl Engine {
 fn take_error(flow: &mut TcpFlow, kind: ErrorKind, remote: IpAddr) {
     let connection = &mut flow.connection;
     match kind {
-        ErrorKind::TooBig(mtu) => connection.set_path_mss(mss(mtu, remote)),
+        ErrorKind::TooBig(mtu) => connection.lower_path_mss(mss(mtu, remote)),
         _ if !connection.is_connecting() => {}
         ErrorKind::PortUnreachable | ErrorKind::ProtocolUnreachable => {
             connection.fail(End::Refused);

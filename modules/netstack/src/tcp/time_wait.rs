@@ -21,8 +21,8 @@ const LEN_MAX: usize = 8192;
 pub(crate) enum Judgement {
     /// No such connection.
     Unknown,
-    /// A new connection may take the place of the old one, which has been forgotten. Its numbers
-    /// begin with `above` or later (RFC 9293 section 3.6.1).
+    /// A new connection may take the place of the old one. Its numbers begin with `above` or later
+    /// (RFC 9293 section 3.6.1).
     Reuse { above: Seq },
     /// The peer has not seen our last acknowledgement: it is sent again, with these numbers.
     Acknowledge { seq: Seq, ack: Seq },
@@ -74,7 +74,7 @@ impl TimeWait {
         self.queue.push_back((expires, tuple));
     }
 
-    pub(crate) fn judge(&mut self, tuple: &Tuple, segment: &Segment<'_>) -> Judgement {
+    pub(crate) fn judge(&self, tuple: &Tuple, segment: &Segment<'_>) -> Judgement {
         let Some(entry) = self.entries.get(tuple) else {
             return Judgement::Unknown;
         };
@@ -82,14 +82,17 @@ impl TimeWait {
             // RFC 1337: a reset must not end TIME-WAIT.
             Judgement::Drop
         } else if segment.flags.syn && segment.ack.is_none() && entry.receive_next < segment.seq {
-            let above = entry.send_next;
-            self.entries.remove(tuple);
-            Judgement::Reuse { above }
+            Judgement::Reuse { above: entry.send_next }
         } else if segment.flags.fin && segment.ack.is_some() {
             Judgement::Acknowledge { seq: entry.send_next, ack: entry.receive_next }
         } else {
             Judgement::Drop
         }
+    }
+
+    /// A new connection takes the place of the old one.
+    pub(crate) fn remove(&mut self, tuple: &Tuple) {
+        self.entries.remove(tuple);
     }
 
     pub(crate) fn expire(&mut self, now: Instant) {
@@ -149,20 +152,21 @@ mod tests {
     #[test]
     fn a_newer_syn_reuses_and_an_older_one_does_not() {
         let mut time_wait = waiting();
-        let mut judge = |seq| {
+        let judge = |time_wait: &TimeWait, seq| {
             let flags = Flags { syn: true, ..Flags::default() };
             time_wait.judge(&tuple(1000), &Segment { flags, ..segment(seq) })
         };
-        assert_eq!(judge(500), Judgement::Drop);
-        assert_eq!(judge(499), Judgement::Drop);
-        assert_eq!(judge(501), Judgement::Reuse { above: Seq(7) });
-        assert_eq!(judge(501), Judgement::Unknown);
+        assert_eq!(judge(&time_wait, 500), Judgement::Drop);
+        assert_eq!(judge(&time_wait, 499), Judgement::Drop);
+        assert_eq!(judge(&time_wait, 501), Judgement::Reuse { above: Seq(7) });
+        time_wait.remove(&tuple(1000));
+        assert_eq!(judge(&time_wait, 501), Judgement::Unknown);
     }
 
     #[test]
     fn a_repeated_fin_is_acknowledged_and_a_reset_ignored() {
-        let mut time_wait = waiting();
-        let mut judge = |flags, seq| {
+        let time_wait = waiting();
+        let judge = |flags, seq| {
             time_wait.judge(&tuple(1000), &Segment { ack: Some(Seq(7)), flags, ..segment(seq) })
         };
         let fin = Flags { fin: true, ..Flags::default() };

@@ -58,7 +58,7 @@ impl Engine {
         if self.is_lease_message(packet.interface, &tuple) {
             return self.lease_message(packet, udp.payload());
         }
-        if self.resolver_owns(tuple.local.port()) {
+        if self.resolver_awaits(&tuple) {
             return self.resolver_message(&tuple, udp.payload());
         }
         match packet.cast {
@@ -153,8 +153,9 @@ impl Engine {
 
     /// An ICMP error about a datagram of ours. Returns whether it can be true.
     pub(crate) fn udp_icmp_error(&mut self, tuple: Tuple, error: IcmpError) -> bool {
-        if error.kind.is_hard() && self.resolver_owns(tuple.local.port()) {
-            return self.resolver_unreachable(&tuple);
+        if error.kind.is_hard() && self.resolver_awaits(&tuple) {
+            self.resolver_unreachable(&tuple);
+            return true;
         }
         let connected = self.udp_ports.connected(&tuple);
         let is_ours = connected.is_some() || self.udp_socket_for(&tuple).is_some();

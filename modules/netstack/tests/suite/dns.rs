@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use netstack::{Addressing, BindError, Config, Ipv4Config, ResolveError, UdpSocket, Want};
+use netstack::{
+    Addressing, BindError, Config, InterfaceId, Ipv4Config, ResolveError, UdpSocket, Want,
+};
 
 use crate::harness::{
     Bell,
@@ -151,4 +153,37 @@ fn some_names_need_no_server() {
     let many: Vec<_> = (0..40).map(|_| stack.resolve("example.com", Want::Any)).collect();
     assert_eq!(many.iter().filter(|lookup| lookup.is_ok()).count(), 32);
     assert_eq!(many[39].as_ref().unwrap_err(), &ResolveError::TooMany);
+}
+
+/// RFC 5452 section 9.1: an answer goes to where the question came from.
+#[test]
+fn answers_to_another_address_of_ours_are_not_believed() {
+    let mut bench = with_servers();
+    let other: IpAddr = [10, 0, 0, 7].into();
+    bench.stack().add_address(InterfaceId::FIRST, other, 24).unwrap();
+    let lookup = bench.stack().resolve("example.com", Want::Ipv4).unwrap();
+    let (from, to, message) = questions(&mut bench).remove(0);
+    let reply = answer(&message, Ok("192.0.2.7".parse().unwrap()));
+    for wrong in [other, [10, 0, 0, 255].into(), [224, 0, 0, 1].into()] {
+        let wrong = SocketAddr::new(wrong, from.port());
+        bench.inject(&wire::datagram(INWARD, to, wrong, &reply));
+        bench.settle();
+        assert_eq!(lookup.try_result(), Err(ResolveError::WouldBlock), "{wrong}");
+    }
+    bench.inject(&wire::datagram(INWARD, to, from, &reply));
+    bench.settle();
+    assert!(lookup.try_result().is_ok());
+}
+
+/// RFC 5452 section 9.2: a scan does not tell the port of a question from one of nobody.
+#[test]
+fn the_port_of_a_question_is_closed_to_others() {
+    let mut bench = with_servers();
+    let _lookup = bench.stack().resolve("example.com", Want::Ipv4).unwrap();
+    let (from, ..) = questions(&mut bench).remove(0);
+    bench.inject(&wire::datagram(INWARD, "10.0.0.9:53".parse().unwrap(), from, b"?"));
+    let sent = bench.take_sent();
+    let answer =
+        sent.iter().find_map(|frame| wire::icmp(frame)).map(|(kind, code, _)| (kind, code));
+    assert_eq!(answer, Some((3, 3)));
 }

@@ -154,3 +154,23 @@ fn a_flood_of_pieces_neither_takes_memory_nor_keeps_others_out() {
     let stats = bench.stats();
     assert!(stats.reassembly_evicted > 2900 && stats.memory_used < 4096, "{stats:?}");
 }
+
+/// RFC 8200 section 4.5: the headers of the first fragment count as well.
+#[test]
+fn a_datagram_longer_than_a_packet_can_be_is_dropped() {
+    let (mut bench, socket) = setup();
+    for (headers, arrives) in [(&[][..], true), (&[44, 0, 1, 4, 0, 0, 0, 0][..], false)] {
+        let pieces = Pieces::new(&bench, false, 65_527, 1 + headers.len() as u32);
+        for start in (0..pieces.udp.len()).step_by(1232) {
+            let mut frame = pieces.piece(start, start + 1232);
+            if start == 0 && !headers.is_empty() {
+                let payload = [headers, &frame[54..]].concat();
+                let options = IpProtocol::Ipv6Opts;
+                frame = wire::ip(INWARD, PEER.into(), pieces.to.ip(), options, &payload);
+            }
+            bench.inject(&frame);
+            bench.settle();
+        }
+        assert_eq!(received(&mut bench, &socket).is_some(), arrives, "{headers:?}");
+    }
+}

@@ -99,6 +99,16 @@ fn igmp_reports_answers_and_leaves() {
     bench.inject(&wire::ip(macs, at(2, 0).ip(), all_hosts.into(), IpProtocol::Igmp, &query));
     bench.run_for(Duration::from_millis(5100));
     assert_eq!(igmp(&mut bench), [report], "within five seconds");
+    // RFC 4541 section 2.1.1: switches ask from nobody.
+    let nobody = Ipv4Addr::UNSPECIFIED.into();
+    bench.inject(&wire::ip(macs, nobody, all_hosts.into(), IpProtocol::Igmp, &query));
+    bench.run_for(Duration::from_millis(5100));
+    assert_eq!(igmp(&mut bench), [report], "within five seconds");
+    let martians = bench.stats().dropped_martian_source;
+    bench.inject(&wire::ip(macs, nobody, all_hosts.into(), IpProtocol::Udp, &query));
+    bench.inject(&wire::ip(INWARD, nobody, at(1, 0).ip(), IpProtocol::Igmp, &query));
+    bench.settle();
+    assert_eq!(bench.stats().dropped_martian_source, martians + 2);
     drop(member);
     bench.run_for(Duration::from_secs(1));
     let all_routers = Ipv4Addr::new(224, 0, 0, 2);

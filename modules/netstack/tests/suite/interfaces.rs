@@ -10,7 +10,7 @@ use netdev::{
     cable::{CableEnd, cable},
 };
 use netstack::{
-    AddressError, Addressing, BindError, Instant, InterfaceId, Ipv4Config, MtuError, Next,
+    AddressError, Addressing, BindError, Config, Instant, InterfaceId, Ipv4Config, MtuError, Next,
     RouteError, SendError, Stack, UdpSocket,
 };
 use smoltcp::wire::{ArpOperation, Ipv4Packet};
@@ -337,4 +337,65 @@ fn zones_tell_links_apart() {
         });
         assert_eq!((asked[index], asked[1 - index]), (1, 0));
     }
+}
+
+/// RFC 1812 section 5.2.4.3: the longest prefix, whichever interface it is on.
+#[test]
+fn the_narrowest_network_on_a_link_is_taken() {
+    let mut router = Router::new();
+    let sender = UdpSocket::bind(&router.stack, socket("0.0.0.0:9")).unwrap();
+    router.stack.add_address(InterfaceId::FIRST, ip("172.16.0.1"), 12).unwrap();
+    router.stack.add_address(router.second, ip("172.16.7.1"), 24).unwrap();
+    router.settle();
+    for (to, index) in [("172.16.7.9:7", 1), ("172.16.8.9:7", 0)] {
+        sender.try_send_to(b"hello", socket(to)).unwrap();
+        let sent = router.settle();
+        let asked = sent
+            .map(|frames| frames.iter().filter(|frame| wire::arp_target(frame).is_some()).count());
+        assert_eq!((asked[index], asked[1 - index]), (1, 0), "{to}");
+    }
+}
+
+/// Clouds lease networks of one address, whose router lies outside of it.
+#[test]
+fn a_router_outside_the_network_is_found() {
+    let addressing = Addressing::Static(Ipv4Config {
+        address: [10, 0, 0, 1].into(),
+        prefix_len: 32,
+        gateway: Some([10, 0, 0, 254].into()),
+        dns: vec![],
+    });
+    let mut bench = Bench::with_config(&Config { addressing, ..config(1) });
+    let sender = UdpSocket::bind(&bench.stack(), at(1, 9)).unwrap();
+    sender.try_send_to(b"hello", socket("192.0.2.1:7")).unwrap();
+    let sent = bench.take_sent();
+    assert_eq!(sent.iter().filter(|frame| wire::udp(frame).is_some()).count(), 1);
+    // Nobody else outside of it is believed.
+    let neighbours = bench.stats().neighbours;
+    let stranger = wire::arp(
+        (mac(3), [0xff; 6]),
+        ArpOperation::Request,
+        [10, 0, 0, 3].into(),
+        [10, 0, 0, 1].into(),
+    );
+    bench.inject(&stranger);
+    bench.settle();
+    assert_eq!(bench.stats().neighbours, neighbours);
+}
+
+#[test]
+fn a_link_that_comes_back_wakes_the_poller() {
+    let config = Config { addressing: Addressing::Dhcp, ..config(1) };
+    let mut bench = Bench::silent(&config);
+    let stack = bench.stack();
+    bench.run_for(Duration::from_secs(20));
+    stack.release_lease(InterfaceId::FIRST);
+    let own = bench.host.ip6();
+    stack.remove_address(InterfaceId::FIRST, own).unwrap();
+    bench.run_for(Duration::from_secs(20));
+    bench.take_sent();
+    let (bell, waker) = Bell::new();
+    stack.set_poller(&waker);
+    stack.restart_link(InterfaceId::FIRST);
+    assert!(bell.rings() > 0);
 }

@@ -2,14 +2,14 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use netstack::{ConnectError, TcpStream};
+use netstack::{Config, ConnectError, InterfaceId, TcpStream};
 
 use crate::harness::{
     Bell,
     apps::{Outcome, Transfer, accepted, dial, listen, noise},
     at,
     bench::Bench,
-    wire,
+    config, wire,
 };
 
 const ANYWHERE: &str = "[::]:80";
@@ -113,4 +113,30 @@ fn a_connection_to_ourselves_wakes_the_poller() {
     bench.stack().set_poller(&waker);
     let _client = dial(&bench.stack(), "127.0.0.1:80".parse().unwrap());
     assert!(bell.rings() > 0);
+}
+
+/// A port that is chosen is never the one that is connected to: that would be a connection with
+/// itself, behind the back of whoever listens there.
+#[test]
+fn a_chosen_port_is_another_one() {
+    let config = Config { memory_limit: 1 << 30, ..config(1) };
+    let stack = Bench::with_config(&config).stack();
+    let to: SocketAddr = "127.0.0.1:50000".parse().unwrap();
+    let streams: Vec<_> = (0..).map_while(|_| TcpStream::connect(&stack, None, to).ok()).collect();
+    assert!(streams.iter().all(|stream| stream.local_addr() != to));
+    assert_eq!(streams.len(), 16_383);
+}
+
+/// What has waited to be sent when its destination became an address of ours does not appear on the
+/// wire either.
+#[test]
+fn a_peer_that_we_become_is_not_on_the_wire() {
+    let mut bench = bench();
+    let listener = listen(&bench.stack(), at(1, 80));
+    bench.open(7, 80);
+    let stream = accepted(&listener).unwrap();
+    stream.try_write(b"for you").unwrap();
+    bench.stack().add_address(InterfaceId::FIRST, at(2, 0).ip(), 24).unwrap();
+    let sent = bench.take_sent();
+    assert!(sent.iter().all(|frame| wire::tcp(frame).is_none()), "something on the wire");
 }

@@ -132,3 +132,18 @@ fn buffers_are_smaller_when_memory_is_tight() {
     assert!(capacities[0] >= 64 * 1024, "{capacities:?}");
     assert_eq!(capacities.last(), Some(&(8 * 1024)));
 }
+
+/// What a connection was promised when it was made: otherwise it could wait for ever.
+#[test]
+fn a_connection_goes_on_when_the_machine_has_no_memory() {
+    static FREE: AtomicUsize = AtomicUsize::new(SCARCE_MEMORY);
+    let mut net = Net::with_configs(&scarce(), &config(2), Link::perfect());
+    net.server().set_free_memory(|| FREE.load(Ordering::Relaxed));
+    let (server, client) = pair(&mut net);
+    FREE.store(0, Ordering::Relaxed);
+    assert_eq!(server.try_write(&[1; 1000]), Ok(512));
+    assert_eq!(client.try_write(&[2; 1000]), Ok(1000));
+    net.run_briefly();
+    assert_eq!(client.try_read(&mut [0; 1000]), Ok(512));
+    assert_eq!(server.try_read(&mut [0; 1000]), Ok(512));
+}

@@ -6,7 +6,7 @@ use std::{
 };
 
 use netstack::{InterfaceId, UdpSocket};
-use smoltcp::wire::ArpOperation;
+use smoltcp::wire::{ArpOperation, IpProtocol};
 
 use crate::harness::{
     at,
@@ -208,4 +208,101 @@ fn duplicate_addresses_are_given_up() {
     bench.inject(&wire::solicitation(everybody, Ipv6Addr::UNSPECIFIED, wanted));
     let sent = bench.take_sent();
     assert!(has(wanted) && wire::icmp(&sent[0]).map(|(kind, ..)| kind) == Some(136));
+}
+
+/// RFC 6980 section 5: discovery is not taken in pieces, which filters on the way do not understand.
+#[test]
+fn discovery_in_fragments_is_dropped() {
+    let mut bench = quiet();
+    let socket = sockets(&bench);
+    socket.try_send_to(b"hello", SocketAddr::new(PEER.into(), 9)).unwrap();
+    bench.settle();
+    stations(&mut bench);
+    let ours = ip6(&bench);
+    let advertisement = wire::advertisement(INWARD, PEER, ours, 0x60);
+    for pieces in [1, 2] {
+        let message = &advertisement[54..];
+        for (index, piece) in message.chunks(message.len() / pieces).enumerate() {
+            let more = u8::from(index + 1 < pieces);
+            let header = [58, 0, 0, (index as u8 * 16) | more, 0, 0, 0, pieces as u8];
+            let payload = [&header[..], piece].concat();
+            let fragment = IpProtocol::Ipv6Frag;
+            let mut frame = wire::ip(INWARD, PEER.into(), ours.into(), fragment, &payload);
+            frame[21] = 255;
+            bench.inject(&frame);
+        }
+        assert_eq!(stations(&mut bench), (vec![], vec![]), "{pieces}");
+    }
+    assert_eq!(bench.stats().dropped_malformed_ndp, 2);
+    bench.inject(&advertisement);
+    assert_eq!(stations(&mut bench), (vec![mac(2)], vec![]));
+}
+
+/// RFC 4861 section 7.1.1, RFC 4862 section 5.4.3: a probe goes to the address's group, from nobody
+/// and without a station; our own that comes back is not another host's.
+#[test]
+fn probes_that_are_none_take_no_address() {
+    let mut bench = Bench::silent(&config(1));
+    bench.settle();
+    let ours = ip6(&bench);
+    let nobody = Ipv6Addr::UNSPECIFIED;
+    let everybody = ([2, 0, 0, 0, 0, 7], [0x33, 0x33, 0, 0, 0, 1]);
+    let bare = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &ours.octets()].concat();
+    let to_all = "ff02::1".parse().unwrap();
+    bench.inject(&wire::icmpv6(everybody, [nobody, to_all], 255, &bare));
+    let with_station = [&bare[..], &[1, 1, 2, 0, 0, 0, 0, 7]].concat();
+    let group = wire::solicited_node(ours);
+    bench.inject(&wire::icmpv6(everybody, [nobody, group], 255, &with_station));
+    let reflected = (mac(1), everybody.1);
+    bench.inject(&wire::solicitation(reflected, nobody, ours));
+    bench.run_for(Duration::from_millis(500));
+    assert_eq!(bench.stats().address_conflicts, 0);
+    assert_eq!(ip6(&bench), ours);
+}
+
+/// RFC 4861 section 7.2.5: without the override flag a known station is doubted, not replaced.
+#[test]
+fn only_an_override_replaces_a_station() {
+    let mut bench = quiet();
+    let socket = sockets(&bench);
+    let ours = ip6(&bench);
+    let send = |bench: &mut Bench| {
+        socket.try_send_to(b"hello", SocketAddr::new(PEER.into(), 9)).unwrap();
+        bench.run_for(Duration::from_millis(1));
+        stations(bench)
+    };
+    send(&mut bench);
+    bench.inject(&wire::advertisement(INWARD, PEER, ours, 0x40));
+    bench.settle();
+    stations(&mut bench);
+    assert_eq!(send(&mut bench), (vec![mac(2)], vec![]));
+    bench.inject(&wire::advertisement((mac(3), mac(1)), PEER, ours, 0x40));
+    bench.run_for(Duration::from_secs(6));
+    assert_eq!(send(&mut bench), (vec![mac(2)], vec![mac(2)]), "used and probed");
+    bench.inject(&wire::advertisement((mac(3), mac(1)), PEER, ours, 0x60));
+    bench.settle();
+    assert_eq!(send(&mut bench), (vec![mac(3)], vec![]));
+}
+
+/// RFC 4429 sections 3.2 and 3.3: an address that may be another host's is used, but takes no
+/// neighbour's entry away.
+#[test]
+fn a_contested_address_is_not_pushed_on_neighbours() {
+    let mut bench = Bench::silent(&config(1));
+    let socket = sockets(&bench);
+    let ours = ip6(&bench);
+    for is_contested in [true, false] {
+        let peer = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 7 + u16::from(is_contested));
+        bench.settle();
+        bench.take_sent();
+        bench.inject(&wire::solicitation(INWARD, PEER, ours));
+        socket.try_send_to(b"hello", SocketAddr::new(peer.into(), 9)).unwrap();
+        let sent = bench.take_sent();
+        let messages: Vec<_> = sent.iter().filter_map(|frame| wire::icmp(frame)).collect();
+        let answer = messages.iter().find(|(kind, ..)| *kind == 136).unwrap().2;
+        assert_eq!(answer[0], if is_contested { 0x40 } else { 0x60 });
+        let question = messages.iter().find(|(kind, ..)| *kind == 135).unwrap().2;
+        assert_eq!(question.len(), if is_contested { 20 } else { 28 }, "with our station or not");
+        bench.run_for(Duration::from_secs(20));
+    }
 }

@@ -181,3 +181,17 @@ fn a_lost_fin_is_repeated() {
     net.run_for(Duration::from_secs(1));
     assert!(net.hosts.iter().all(|host| held(&host.stats()) == [0; 3]));
 }
+
+/// An aborted stream that is then dropped has its reset to send yet.
+#[test]
+fn an_aborted_stream_with_unread_data_is_reset() {
+    let mut net = Net::new(Link::perfect());
+    let (server, client) = pair(&mut net);
+    pour(&client, &mut &b"for nobody"[..]);
+    net.run_briefly();
+    server.abort();
+    server.abort();
+    drop(server);
+    net.run_until(SOON, || drain(&client, &mut Vec::new()) == Some(Outcome::Reset));
+    assert_eq!(held(&net.hosts[SERVER].stats()), [0; 3]);
+}

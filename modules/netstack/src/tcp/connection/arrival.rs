@@ -39,8 +39,7 @@ impl Connection {
 
     /// RFC 9293 section 3.10.7.3.
     fn on_segment_in_syn_sent(&mut self, segment: &Segment<'_>, now: Instant) -> Reaction {
-        let acknowledges_syn =
-            segment.ack.is_some_and(|ack| self.snd_nxt == self.iss + 1 && ack == self.snd_nxt);
+        let acknowledges_syn = self.is_syn_acknowledged_by(segment);
         if segment.ack.is_some() && !acknowledges_syn {
             return if segment.flags.rst { Reaction::Nothing } else { Reaction::Reset };
         }
@@ -74,6 +73,11 @@ impl Connection {
             self.owed.syn = true;
         }
         Reaction::Nothing
+    }
+
+    /// Only if it has been sent: before that nobody can know its number.
+    fn is_syn_acknowledged_by(&self, segment: &Segment<'_>) -> bool {
+        self.snd_nxt == self.iss + 1 && segment.ack == Some(self.snd_nxt)
     }
 
     /// Our SYN is acknowledged.
@@ -121,7 +125,7 @@ impl Connection {
             return Reaction::Nothing;
         };
         if self.state == State::SynReceived {
-            if ack != self.iss + 1 {
+            if !self.is_syn_acknowledged_by(segment) {
                 return Reaction::Reset;
             }
             self.establish(now);
@@ -153,7 +157,7 @@ impl Connection {
     fn ends_crossing(&self, segment: &Segment<'_>) -> bool {
         self.state == State::SynReceived
             && segment.flags.syn
-            && segment.ack == Some(self.iss + 1)
+            && self.is_syn_acknowledged_by(segment)
             && segment.end() == self.rcv_nxt
     }
 

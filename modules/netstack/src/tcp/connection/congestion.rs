@@ -134,7 +134,7 @@ impl Congestion {
             (share as u32).saturating_sub(reduction.sent)
         } else {
             let arrived = reduction.delivered.saturating_sub(reduction.sent).max(delivered);
-            let bound = if advanced { arrived + self.mss } else { arrived };
+            let bound = if advanced { arrived.saturating_add(self.mss) } else { arrived };
             bound.min(threshold - flying)
         };
         // The first repair goes out at once.
@@ -204,5 +204,14 @@ mod tests {
         let threshold = congestion.slow_start_threshold();
         congestion.on_timeout(Seq(20));
         assert_eq!(congestion.slow_start_threshold(), threshold);
+    }
+
+    /// A peer without SACK may send as many duplicates as it likes.
+    #[test]
+    fn deliveries_without_end_are_harmless() {
+        let mut congestion = Congestion::new(MSS);
+        congestion.on_loss(Seq(20_000), 20 * MSS);
+        congestion.on_delivered(u32::MAX, 0, true);
+        assert_eq!(congestion.window(), congestion.slow_start_threshold());
     }
 }

@@ -284,7 +284,10 @@ impl Connection {
         self.snd_wnd_max = self.snd_wnd;
         match handshake.peer_scale {
             Some(scale) => self.snd_scale = scale,
-            None => self.rcv_scale = 0,
+            None => {
+                self.rcv_scale = 0;
+                self.set_options(self.options);
+            }
         }
         self.sack_permitted = handshake.sack_permitted;
         let peer_mss = handshake.peer_mss.unwrap_or(MSS_DEFAULT).max(MSS_MIN);
@@ -336,6 +339,12 @@ impl Connection {
             self.board.lose_everything();
         }
         self.path_mss = path_mss;
+    }
+
+    /// A router says how much the path carries. It cannot be more than our own link does (RFC 8201
+    /// section 4).
+    pub(crate) fn lower_path_mss(&mut self, path_mss: u16) {
+        self.set_path_mss(path_mss.min(self.path_mss));
     }
 }
 
@@ -432,8 +441,11 @@ impl Connection {
 
     /// Resets the connection (RFC 9293 section 3.10.5).
     pub(crate) fn abort(&mut self) {
-        let is_synchronised =
-            !matches!(self.state, State::SynSent | State::TimeWait | State::Closed);
+        if self.state == State::Closed {
+            // The reset may be owed yet.
+            return;
+        }
+        let is_synchronised = !matches!(self.state, State::SynSent | State::TimeWait);
         self.finish(End::Finished);
         self.owed.reset = is_synchronised;
     }
@@ -465,6 +477,7 @@ impl Connection {
         let announceable = usize::from(u16::MAX) << self.rcv_scale;
         let receive_buffer_len = options.receive_buffer_len.min(announceable);
         self.options = Options { receive_buffer_len, ..options };
+        self.owed.ack |= self.is_window_update_due();
     }
 
     /// Whether something is to be sent besides what was written.

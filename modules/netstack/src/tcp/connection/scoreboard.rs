@@ -11,9 +11,13 @@ use crate::{
     time::Instant,
 };
 
-/// Ranges that may be outstanding, 6 MiB of full segments; with more nothing new is sent. Reports
-/// split ranges up to twice as many.
+/// Ranges that may be outstanding, 6 MiB of full segments; with more nothing new is sent.
 pub(crate) const ENTRIES_MAX: usize = 4096;
+/// Reports split ranges while there is one for so many numbers at most: segments are longer, and a
+/// peer that reports single bytes would have every acknowledgement walk over thousands.
+const SPLIT_LEN_MEAN: usize = 256;
+/// Or while they are no more than these, for segments that are short.
+const SPLIT_ENTRIES_MIN: usize = 64;
 /// Ranges sent at one instant are one, up to this length: the largest packet.
 const RANGE_LEN_MAX: u32 = 0xffff;
 /// Entries that an empty list keeps room for.
@@ -172,21 +176,47 @@ impl Scoreboard {
         if start < first.start || last < end || end <= start {
             return;
         }
-        if self.entries.len() < 2 * ENTRIES_MAX {
+        if self.may_split() {
             self.split_at(start);
             self.split_at(end);
         }
         let begin = self.entries.partition_point(|sent| sent.start < start);
-        for index in begin..self.entries.len() {
-            let sent = self.entries[index];
-            if end < sent.end {
-                break;
-            }
+        let mut behind = begin;
+        while let Some(sent) = self.entries.get(behind).copied()
+            && sent.end <= end
+        {
             if sent.fate != Fate::Sacked {
-                self.set_fate(index, Fate::Sacked);
+                self.set_fate(behind, Fate::Sacked);
                 self.arrived(&sent, now, delivered);
             }
+            behind += 1;
         }
+        self.join(begin, behind);
+    }
+
+    fn may_split(&self) -> bool {
+        let enough = self.outstanding() as usize / SPLIT_LEN_MEAN;
+        self.entries.len() < enough.clamp(SPLIT_ENTRIES_MIN, 2 * ENTRIES_MAX)
+    }
+
+    /// Makes one range of those that have arrived, and of such beside them: what is walked over once
+    /// is not walked over again.
+    fn join(&mut self, mut begin: usize, mut behind: usize) {
+        let is_sacked = |sent: &Sent| sent.fate == Fate::Sacked;
+        if begin == behind {
+            return;
+        }
+        if begin > 0 && is_sacked(&self.entries[begin - 1]) {
+            begin -= 1;
+        }
+        if self.entries.get(behind).is_some_and(is_sacked) {
+            behind += 1;
+        }
+        let end = self.entries[behind - 1].end;
+        let retransmitted = self.entries.range(begin..behind).any(|sent| sent.retransmitted);
+        self.entries.drain(begin + 1..behind);
+        self.entries[begin].end = end;
+        self.entries[begin].retransmitted = retransmitted;
     }
 
     /// Has a range begin at `seq`, if that is outstanding.
@@ -256,6 +286,10 @@ impl Scoreboard {
         let (mut lost, mut due) = (0, None::<Instant>);
         for index in 0..self.entries.len() {
             let sent = self.entries[index];
+            if rack.at < sent.first {
+                // And so was all behind it.
+                break;
+            }
             let is_earlier = sent.at < rack.at || (sent.at == rack.at && sent.end < rack.end);
             if sent.fate != Fate::Flying || !is_earlier {
                 continue;
@@ -431,5 +465,27 @@ mod tests {
             sack(&mut board, 2 * i, 2 * i + 1, at(9000));
         }
         assert!(board.entries.len() <= 2 * ENTRIES_MAX + 1);
+    }
+
+    #[test]
+    fn reports_make_few_ranges() {
+        let mut board = Scoreboard::default();
+        (0..1000).for_each(|i| board.push(START + i * 1000, 1000, at(u64::from(i))));
+        for i in 2..1000 {
+            assert_eq!(sack(&mut board, 1000, i * 1000, at(2000)).len, 1000);
+        }
+        assert_eq!((board.entries.len(), board.sacked()), (3, 998_000));
+        assert_eq!(sack(&mut board, 1000, 1_000_000, at(2000)).len, 1000);
+        assert_eq!(board.entries.len(), 2);
+        // Single bytes are believed as well, but not every one.
+        let mut board = Scoreboard::default();
+        (0..4).for_each(|i| board.push(START + i * 0xffff, 0xffff, at(u64::from(i))));
+        for i in 0..4096 {
+            sack(&mut board, 2 * i + 1, 2 * i + 2, at(9));
+        }
+        assert!((1000..1100).contains(&board.entries.len()));
+        let mut short = Scoreboard::default();
+        short.push(START, 100, at(1));
+        (0..20).for_each(|i| assert_eq!(sack(&mut short, 2 * i + 1, 2 * i + 2, at(9)).len, 1));
     }
 }

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::*;
-use crate::tcp::segment::Segment;
+use crate::tcp::segment::{Flags, Segment, SegmentOptions};
 
 const MSS: u16 = 1460;
 const ADDRESSES: [IpAddr; 2] =
@@ -258,4 +258,28 @@ fn every_byte_arrives_once_and_in_order_whatever_the_path_does() {
             panic!("seed {seed}: {what}");
         }
     }
+}
+
+/// Whoever acknowledges a SYN that waits to be sent has guessed its number.
+#[test]
+fn a_syn_that_was_not_sent_is_not_acknowledged() {
+    let now = Instant::from_micros(1);
+    let ends = [Options::default(); 2];
+    let Path { ends: [end, _], mut budget, .. } = Path::new(1, Faults::default(), ends, [0; 2]);
+    let mut connection = end.connection;
+    let syn = Segment {
+        source_port: 80,
+        destination_port: 1000,
+        seq: Seq(7),
+        ack: None,
+        flags: Flags { syn: true, ..Flags::default() },
+        window: 1000,
+        options: SegmentOptions::default(),
+        payload: &[],
+    };
+    connection.on_segment(&syn, now, &mut budget);
+    let (seq, ack) = (Seq(8), Some(connection.iss + 1));
+    let guess = Segment { seq, ack, flags: Flags::default(), ..syn };
+    assert_eq!(connection.on_segment(&guess, now, &mut budget), Reaction::Reset);
+    assert_eq!(connection.state(), State::SynReceived);
 }

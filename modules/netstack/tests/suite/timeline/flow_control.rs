@@ -2,7 +2,7 @@
 
 use netstack::TcpOptions;
 
-use super::{CONNECTED, play, play_with};
+use super::{CONNECTED, Timeline, play, play_with};
 
 /// RFC 9293 section 3.8.6.1: a zero window is asked for after the retransmission timeout, and then
 /// at growing intervals, for as long as the peer answers.
@@ -279,4 +279,46 @@ fn reading_opens_the_window() {
         > . 1:1(0) ack 8001 win 8000
     ";
     play_with(options, &[script]);
+}
+
+/// RFC 7323 section 2.2: without a scale the window says no more than 64 KiB, and the buffer holds no
+/// more: reading a little of a larger one would tell the peer nothing.
+#[test]
+fn reading_a_little_does_not_update_a_window_without_scale() {
+    play(&["
+        listen
+        < S 0:0(0) win 65535 <mss 1000>
+        > S. 0:0(0) ack 1 win 65535 <mss max>
+    +10 < . 1:1(0) ack 1
+        accept
+        < P. 1:1001(1000) ack 1
+        read 1000
+    +10 > . 1:1(0) ack 1001 win 64535
+        < P. 1001:2001(1000) ack 1
+        read 1000
+    +10 > . 1:1(0) ack 2001 win 65535
+    "]);
+}
+
+/// A larger buffer opens the window as reading does.
+#[test]
+fn a_buffer_that_grows_opens_the_window() {
+    let options = TcpOptions { receive_buffer_len: 2000, ..TcpOptions::default() };
+    Timeline::both(|mut timeline| {
+        timeline.options = options;
+        timeline.play(
+            "
+        listen
+        < S 0:0(0) win 65535 <mss 1000>
+        > S. 0:0(0) ack 1 win 2000 <mss max>
+    +10 < . 1:1(0) ack 1 win 65535
+        accept
+        < P. 1:2001(2*1000) ack 1
+        > . 1:1(0) ack 2001 win 0
+            ",
+        );
+        let options = TcpOptions { receive_buffer_len: 8000, ..options };
+        timeline.stream().set_options(options);
+        timeline.play("> . 1:1(0) ack 2001 win 6000");
+    });
 }

@@ -1,6 +1,8 @@
 //! How connections open.
 
-use super::{ACCEPTED, CONNECTED, play};
+use netstack::InterfaceId;
+
+use super::{ACCEPTED, CONNECTED, Timeline, play};
 
 /// RFC 9293 section 3.5, figure 6.
 #[test]
@@ -277,5 +279,50 @@ fn data_after_a_late_acknowledgement_completes_the_handshake() {
      +1 < . 1:1001(1000) ack 1
         > . 1:1(0) ack 2001 win 32518
         read 2000
+    "]);
+}
+
+/// What is sent fits the path as it is when the handshake ends.
+#[test]
+fn a_path_that_narrows_during_the_handshake_shrinks_segments() {
+    Timeline::both(|mut timeline| {
+        let len = if timeline.is_ipv4 { 1240 } else { 1220 };
+        timeline.play(
+            "
+        listen
+        < S 0:0(0) win 65535 <mss 1460,sackOK,ws 7>
+        > S. 0:0(0) ack 1 win 65535 <mss max,ws 3,sackOK>
+            ",
+        );
+        timeline.bench.stack().set_mtu(InterfaceId::FIRST, 1280).unwrap();
+        let script = format!(
+            "
+    +10 < . 1:1(0) ack 1 win 512
+        accept
+        write {len}
+        > P. 1:{}({len}) ack 1 win 32768
+    +10 < . 1:1(0) ack {0}
+        write {}
+        > . {0}:{}({len}) ack 1
+            ",
+            1 + len,
+            2 * len - 1,
+            1 + 2 * len
+        );
+        timeline.play(&script);
+    });
+}
+
+/// RFC 9293 section 3.10.7.4, fifth, in SYN-RECEIVED: what acknowledges nothing says nothing.
+#[test]
+fn a_segment_without_ack_does_not_complete_a_handshake() {
+    play(&["
+        listen
+        < S 0:0(0) win 65535 <mss 1000,sackOK,ws 7>
+        > S. 0:0(0) ack 1 win 65535 <mss max,ws 3,sackOK>
+    +10 < P 1:11(10) win 512
+    +10 < . 1:1(0) ack 1
+        accept
+        hears nothing
     "]);
 }

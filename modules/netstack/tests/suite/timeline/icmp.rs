@@ -132,3 +132,24 @@ fn a_wide_path_changes_nothing() {
         ",
     ]);
 }
+
+/// Nor does one that is wider than our own link, when the connection is being made.
+#[test]
+fn a_path_is_not_wider_than_the_link() {
+    Timeline::both(|mut timeline| {
+        let len = if timeline.is_ipv4 { 1460 } else { 1440 };
+        let script = format!(
+            "
+    +10 < icmp mtu 60000 seq 0
+        < S. 0:0(0) ack 1 win 65535 <mss 50000,sackOK,ws 7>
+        > . 1:1(0) ack 1 win 32768
+        write {}
+        > P. 1:{}(2*{len}) ack 1
+            ",
+            2 * len,
+            1 + 2 * len
+        );
+        timeline.play(SYN);
+        timeline.play(&script);
+    });
+}

@@ -118,3 +118,25 @@ fn the_next_connection_begins_above_the_last() {
         assert!(timeline.peer().iss.wrapping_sub(before) >= 10002);
     });
 }
+
+/// Unless there is no room for it: then the old connection is still the latest.
+#[test]
+fn a_higher_syn_that_is_not_taken_changes_nothing() {
+    Timeline::both(|mut timeline| {
+        timeline.backlog = 1;
+        timeline.play(ACCEPTED);
+        timeline.play(WAITING);
+        timeline.play(
+            "
+        peer 1001
+        < S 0:0(0) win 65535 <mss 1000,sackOK,ws 7>
+        > S. 0:0(0) ack 1 win 65535 <mss max,ws 3,sackOK>
+    +10 < . 1:1(0) ack 1 win 512
+        peer 1000
+        < S 1000:1000(0) win 65535 <mss 1000,sackOK,ws 7>
+        < F. 1:1(0) ack 2
+        > . 2:2(0) ack 2 win 0
+            ",
+        );
+    });
+}
