@@ -63,7 +63,7 @@ options! {
     ttl, set_ttl: u8 = hop_limit,
     /// Bytes that may be written and not acknowledged: 512 to 16 MiB, 256 KiB by default.
     send_buffer_size, set_send_buffer_size: usize = send_buffer_len,
-    /// Bytes that may arrive and not be read: 512 to 16 MiB, 256 KiB by default. A connection's
+    /// Bytes that may arrive and not be read: 512 to 16 MiB, 1 MiB by default. A connection's
     /// cannot exceed what the window scale of its handshake can say; a [`TcpSocket`]'s can.
     recv_buffer_size, set_recv_buffer_size: usize = receive_buffer_len,
 }

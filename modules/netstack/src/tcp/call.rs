@@ -47,7 +47,7 @@ pub struct TcpOptions {
     /// Bytes that may be written and not acknowledged: 512 to 16 MiB, 256 KiB by default. Memory is
     /// taken as they are.
     pub send_buffer_len: usize,
-    /// Bytes that may arrive and not be read, also what the window announces: 512 to 16 MiB, 256 KiB
+    /// Bytes that may arrive and not be read, also what the window announces: 512 to 16 MiB, 1 MiB
     /// by default. On a connection it cannot exceed what the window scale of its SYN can say.
     pub receive_buffer_len: usize,
 }

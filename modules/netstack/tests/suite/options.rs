@@ -293,8 +293,8 @@ fn the_receive_buffer_cannot_outgrow_the_window_scale() {
     let mut net = Net::new(Link::perfect());
     let (_server, client) = pair(&mut net);
     client.set_options(TcpOptions { receive_buffer_len: 16 << 20, ..client.options() });
-    // 256 KiB take a scale of three.
-    assert_eq!(client.options().receive_buffer_len, 65_535 << 3);
+    // The default, 1 MiB, takes a scale of five.
+    assert_eq!(client.options().receive_buffer_len, 65_535 << 5);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn an_orphan_whose_peer_is_dead_is_given_up() {
 fn an_orphan_whose_peer_never_reads_is_given_up() {
     let mut net = Net::new(Link::perfect());
     let (_server, client) = pair(&mut net);
-    for _ in 0..10 {
+    for _ in 0..20 {
         pour(&client, &mut &[1; 100_000][..]);
         net.run_for(Duration::from_millis(50));
     }

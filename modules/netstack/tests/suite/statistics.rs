@@ -114,7 +114,7 @@ fn the_congestion_window_grows_with_what_is_acknowledged() {
 fn queues_windows_and_flights_are_what_is_there() {
     let mut net = Net::new(Link::perfect());
     let (server, client) = pair(&mut net);
-    let buffer_len = client.options().send_buffer_len;
+    let buffer_len = server.options().receive_buffer_len;
     pour(&client, &mut &noise(10_000, 1)[..]);
     assert_eq!((client.info().send_queue, client.info().in_flight), (10_000, 0));
     net.run_for(Duration::from_micros(20));
@@ -124,10 +124,10 @@ fn queues_windows_and_flights_are_what_is_there() {
     let (up, down) = (client.info(), server.info());
     assert_eq!((up.send_queue, up.in_flight, up.lost, up.sacked), (0, 0, 0, 0));
     assert_eq!(down.receive_queue, 10_000);
-    // Windows come in units of eight, rounded down.
-    assert!(up.send_window <= down.receive_window && down.receive_window < up.send_window + 8);
+    // Windows come in units of 32, rounded down.
+    assert!(up.send_window <= down.receive_window && down.receive_window < up.send_window + 32);
     assert!(
-        (buffer_len - 10_008..buffer_len).contains(&(down.receive_window as usize)),
+        (buffer_len - 10_032..buffer_len).contains(&(down.receive_window as usize)),
         "{down:?}"
     );
 

@@ -92,9 +92,9 @@ fn a_slow_reader_gets_everything() {
 fn a_lost_window_update_does_not_stall_for_ever() {
     let mut net = Net::new(Link::perfect());
     let (server, client) = pair(&mut net);
-    let data = noise(800_000, 5);
+    let data = noise(1_600_000, 5);
     let mut rest = &data[..];
-    for _ in 0..10 {
+    for _ in 0..20 {
         pour(&client, &mut rest);
         net.run_for(Duration::from_millis(50));
     }

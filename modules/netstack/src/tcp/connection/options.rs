@@ -2,9 +2,12 @@
 
 use core::time::Duration;
 
-/// Bytes that a connection buffers each way at most: what 100 Mbit/s needs at 20 ms. Memory is taken
-/// as they fill, so that an idle connection has none.
-pub(crate) const BUFFER_LEN: usize = 256 * 1024;
+/// Bytes that are written and not acknowledged at most: what 100 Mbit/s needs at 20 ms. Memory is
+/// taken as they are, here and below, so that an idle connection has none.
+const SEND_BUFFER_LEN: usize = 256 * 1024;
+/// Bytes that are received and not read at most: four times as much, because while a hole is filled,
+/// and filled again, whole round trips arrive behind it.
+const RECEIVE_BUFFER_LEN: usize = 1024 * 1024;
 /// The smallest that can be set: one small request.
 pub(crate) const BUFFER_LEN_MIN: usize = 512;
 /// The largest that can be set: what 1 Gbit/s needs at 100 ms, and some more.
@@ -46,8 +49,8 @@ impl Default for Options {
             linger: None,
             user_timeout: USER_TIMEOUT,
             hop_limit: HOP_LIMIT,
-            send_buffer_len: BUFFER_LEN,
-            receive_buffer_len: BUFFER_LEN,
+            send_buffer_len: SEND_BUFFER_LEN,
+            receive_buffer_len: RECEIVE_BUFFER_LEN,
         }
     }
 }
@@ -71,7 +74,9 @@ mod tests {
 
     #[test]
     fn the_window_scale_is_just_large_enough() {
-        for (len, scale) in [(512, 0), (65_535, 0), (65_536, 1), (BUFFER_LEN, 3), (16 << 20, 9)] {
+        for (len, scale) in
+            [(512, 0), (65_535, 0), (65_536, 1), (RECEIVE_BUFFER_LEN, 5), (16 << 20, 9)]
+        {
             let options = Options { receive_buffer_len: len, ..Options::default() };
             assert_eq!(options.window_scale(), scale);
             assert!(u64::from(u16::MAX) << scale >= len as u64);

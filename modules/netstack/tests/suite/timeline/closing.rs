@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use netstack::TcpOptions;
 
-use super::{ACCEPTED, ACCEPTED_WITHOUT_SACK, CONNECTED, play, play_with};
+use super::{ACCEPTED, ACCEPTED_WITHOUT_SACK, CONNECTED, defaults, play, play_with};
 
 /// RFC 9293 section 3.6, figure 12.
 #[test]
@@ -286,10 +286,7 @@ fn an_abort_resets() {
 /// How long an orphan may deliver can be chosen: SO_LINGER.
 #[test]
 fn an_orphan_lingers() {
-    let linger = |seconds| TcpOptions {
-        linger: Some(Duration::from_secs(seconds)),
-        ..TcpOptions::default()
-    };
+    let linger = |seconds| TcpOptions { linger: Some(Duration::from_secs(seconds)), ..defaults() };
     play_with(
         linger(0),
         &[

@@ -2,7 +2,7 @@
 
 use netstack::TcpOptions;
 
-use super::{CONNECTED, Timeline, play, play_with};
+use super::{CONNECTED, Timeline, defaults, play, play_with};
 
 /// RFC 9293 section 3.8.6.1: a zero window is asked for after the retransmission timeout, and then
 /// at growing intervals, for as long as the peer answers.
@@ -152,7 +152,7 @@ fn half_of_a_small_window_is_used() {
 /// segment or half of its buffer.
 #[test]
 fn slivers_of_buffer_are_not_announced() {
-    let options = TcpOptions { receive_buffer_len: 2000, ..TcpOptions::default() };
+    let options = TcpOptions { receive_buffer_len: 2000, ..defaults() };
     let opening = "
         listen
         < S 0:0(0) win 65535 <mss 1000,sackOK>
@@ -179,7 +179,7 @@ fn slivers_of_buffer_are_not_announced() {
 /// RFC 9293 section 3.8.6: what does not fit is not taken, and the right edge stays where it is.
 #[test]
 fn text_beyond_the_window_is_not_taken() {
-    let options = TcpOptions { receive_buffer_len: 1500, ..TcpOptions::default() };
+    let options = TcpOptions { receive_buffer_len: 1500, ..defaults() };
     let script = "
         listen
         < S 0:0(0) win 65535 <mss 1000>
@@ -240,7 +240,7 @@ fn the_last_small_write_does_not_wait() {
 #[test]
 fn small_writes_are_sent_at_once() {
     play_with(
-        TcpOptions { nodelay: true, ..TcpOptions::default() },
+        TcpOptions { nodelay: true, ..defaults() },
         &[
             CONNECTED,
             "
@@ -260,7 +260,7 @@ fn small_writes_are_sent_at_once() {
 /// (RFC 9293 section 3.8.6.2.2 wants a full segment at least).
 #[test]
 fn reading_opens_the_window() {
-    let options = TcpOptions { receive_buffer_len: 8000, ..TcpOptions::default() };
+    let options = TcpOptions { receive_buffer_len: 8000, ..defaults() };
     let script = "
         listen
         < S 0:0(0) win 65535 <mss 1000>
@@ -303,7 +303,7 @@ fn reading_a_little_does_not_update_a_window_without_scale() {
 /// A larger buffer opens the window as reading does.
 #[test]
 fn a_buffer_that_grows_opens_the_window() {
-    let options = TcpOptions { receive_buffer_len: 2000, ..TcpOptions::default() };
+    let options = TcpOptions { receive_buffer_len: 2000, ..defaults() };
     Timeline::both(|mut timeline| {
         timeline.options = options;
         timeline.play(

@@ -89,9 +89,15 @@ const CONNECTED: &str = "
         is connected
 ";
 
+/// What the host's connections have unless a script says otherwise: a receive buffer of 256 KiB, whose
+/// window is in units of eight.
+fn defaults() -> TcpOptions {
+    TcpOptions { receive_buffer_len: 256 << 10, ..TcpOptions::default() }
+}
+
 /// Plays scripts one after the other, over IPv4 and over IPv6.
 fn play(scripts: &[&str]) {
-    play_with(TcpOptions::default(), scripts);
+    play_with(defaults(), scripts);
 }
 
 /// The same with options for the host's connections.
@@ -143,7 +149,7 @@ impl Timeline {
         Timeline {
             at: bench.now,
             bench,
-            options: TcpOptions::default(),
+            options: defaults(),
             backlog: BACKLOG,
             is_ipv4,
             listener: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use netstack::TcpOptions;
 
-use super::{ACCEPTED, ACCEPTED_WITHOUT_SACK, play, play_with};
+use super::{ACCEPTED, ACCEPTED_WITHOUT_SACK, defaults, play, play_with};
 
 /// The host connects to a peer that is 300 ms away and does not do selective acknowledgements, so
 /// that nothing is probed: SRTT is 300 ms, RTTVAR 150 ms, and the timeout 900 ms (RFC 6298 section
@@ -19,7 +19,7 @@ const FAR_AWAY: &str = "
 /// RFC 6298 sections 2.3 and 5.5, with a floor of 200 ms and a ceiling of a minute.
 #[test]
 fn the_timeout_has_a_floor_doubles_and_has_a_ceiling() {
-    let patient = TcpOptions { user_timeout: Duration::from_secs(600), ..TcpOptions::default() };
+    let patient = TcpOptions { user_timeout: Duration::from_secs(600), ..defaults() };
     play_with(
         patient,
         &[
@@ -247,7 +247,7 @@ fn a_silent_peer_is_given_up() {
 #[test]
 fn small_segments_are_sent_again_in_one() {
     play_with(
-        TcpOptions { nodelay: true, ..TcpOptions::default() },
+        TcpOptions { nodelay: true, ..defaults() },
         &[
             ACCEPTED_WITHOUT_SACK,
             "

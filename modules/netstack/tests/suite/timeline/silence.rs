@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use netstack::{KeepAlive, TcpOptions};
 
-use super::{ACCEPTED, CONNECTED, play, play_with};
+use super::{ACCEPTED, CONNECTED, defaults, play, play_with};
 
 /// After a minute, three times, ten seconds apart.
 fn keep_alive() -> TcpOptions {
     let keep_alive =
         KeepAlive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), count: 3 };
-    TcpOptions { keep_alive: Some(keep_alive), ..TcpOptions::default() }
+    TcpOptions { keep_alive: Some(keep_alive), ..defaults() }
 }
 
 fn user_timeout(seconds: u64) -> TcpOptions {
-    TcpOptions { user_timeout: Duration::from_secs(seconds), ..TcpOptions::default() }
+    TcpOptions { user_timeout: Duration::from_secs(seconds), ..defaults() }
 }
 
 /// RFC 9293 section 3.8.4: a peer that does not answer is gone.
