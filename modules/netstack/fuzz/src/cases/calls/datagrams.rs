@@ -69,7 +69,9 @@ impl Datagrams {
         let mut buffer = vec![0; usize::from(input.u16())];
         for socket in &self.udp {
             let peeked = socket.try_peek_from(&mut buffer);
-            assert_eq!(peeked, socket.try_recv_from(&mut buffer), "a peek tells what comes");
+            let received = socket.try_recv_from(&mut buffer);
+            // An error is told once, whoever looks first.
+            assert!(peeked.is_err() || peeked == received, "a peek tells what comes");
         }
         all(&self.icmp, |socket| socket.try_receive(&mut buffer));
         all(&self.raw, |socket| socket.try_receive(&mut buffer));
