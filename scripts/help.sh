@@ -14,9 +14,11 @@ make lossy         the same with an image and with Linux over a lossy relay (tar
                    BENCH="--size 10MB --rounds 1 ..." for less
 make bench-flows   measure what a packet costs among many connections (target/bench/flows.md)
 make fuzz TIME=600 run each fuzz target of netstack for that many seconds
-make miri          run netstack's unit tests under Miri
+make miri          run netstack's unit tests, and netasync's of tasks, under Miri
+make loom          check netasync's waking in every order of its threads, with loom
 
 A=apps/httpd    the application, a folder in apps/
+AXNET=ours      for programs of upstream's ArceOS (apps/threads): ours or upstream
 ARCH=x86_64     the architecture (x86_64)
 MEM=128M        the guest's memory
 SMP=1           the guest's number of CPUs

@@ -105,6 +105,8 @@ if [[ $purpose == test ]]; then
     want ping iputils-ping
     want unshare util-linux
     want ps procps
+    want mosquitto mosquitto
+    want openssl openssl
 fi
 ((${#packages[@]} == 0)) || install_packages
 # A rustup that was just installed by hand may not be on the path yet.

@@ -4,30 +4,121 @@
 //! what it re-exports but the entry point: [`main`] sets the machine up, brings up the network and
 //! runs an `async fn main`.
 //!
+//! # From an empty folder to an answer
+//!
+//! **1. The folder.** In a checkout of Axwire, make `apps/hello` with a `Cargo.toml`:
+//!
+//! ```toml
+//! [package]
+//! name = "hello"
+//! version = "0.1.0"
+//! edition = "2024"
+//!
+//! [dependencies]
+//! axwire.workspace = true
+//! ```
+//!
+//! **2. The program**, `apps/hello/src/main.rs`. The first line makes it an image's program on a
+//! machine without an operating system; on a host it compiles as it is, for its tests.
+//!
 //! ```no_run
-//! use axwire::{io::AxResult, net::TcpListener, task};
+//! #![cfg_attr(target_os = "none", no_std, no_main)]
+//!
+//! use axwire::{
+//!     io::{AxResult, BufReadExt, BufReader},
+//!     net::{TcpListener, TcpStream},
+//!     println, task,
+//! };
 //!
 //! #[axwire::main]
 //! async fn main() -> AxResult<()> {
 //!     let listener = TcpListener::bind("0.0.0.0:7").await?;
+//!     println!("hello: listening on {}", listener.local_addr());
 //!     loop {
 //!         let (stream, _peer) = listener.accept().await?;
 //!         task::spawn(async move {
-//!             let mut buffer = [0; 1024];
-//!             while let Ok(len @ 1..) = stream.read(&mut buffer).await {
-//!                 if stream.write_all(&buffer[..len]).await.is_err() {
-//!                     break;
-//!                 }
+//!             if let Err(error) = greet(&stream).await {
+//!                 println!("hello: {}: {error}", stream.peer_addr());
 //!             }
 //!         });
 //!     }
 //! }
+//!
+//! /// Greets everybody whose name is sent.
+//! async fn greet(stream: &TcpStream) -> AxResult<()> {
+//!     let mut names = BufReader::new(stream).lines();
+//!     while let Some(name) = names.next_line().await? {
+//!         stream.write_all(b"hello, ").await?;
+//!         stream.write_all(name.as_bytes()).await?;
+//!         stream.write_all(b"\n").await?;
+//!     }
+//!     Ok(())
+//! }
 //! ```
 //!
-//! An image also needs `#![no_std]` and `#![no_main]`; write them as
-//! `#![cfg_attr(target_os = "none", no_std, no_main)]`, and the program compiles on a host as well,
-//! for tests and tools. The network's configuration is told at run time, on the kernel's command
-//! line; see the README.
+//! **3. The image.** One command builds it and boots it under QEMU, whose network passes port 8007
+//! of this machine on to port 7 of the guest:
+//!
+//! ```sh
+//! make run A=apps/hello HOSTFWD=tcp:8007:7
+//! ```
+//!
+//! **4. The answer**, from another terminal:
+//!
+//! ```sh
+//! echo world | nc -q1 127.0.0.1 8007      # hello, world
+//! ```
+//!
+//! Leave QEMU with Ctrl-A X. The network's configuration is told at run time, on the kernel's
+//! command line; see the README.
+//!
+//! # What goes where
+//!
+//! | to | take |
+//! |---|---|
+//! | listen, connect (by name, too), send datagrams, ping | [`net`] |
+//! | read and write by lines or in small pieces, copy | [`io`] |
+//! | wait, give up, do something every second | [`time`] |
+//! | run tasks, stop them | [`task`] |
+//! | wait for one of several things, or for all | [`select_biased!`], [`join!`], [`try_join!`] |
+//! | use a connection for many requests | [`net::Pool`] |
+//! | keep many operations under way from one place | [`net::IoReactor`] |
+//! | use a library for HTTP, MQTT or TLS | [`net::Network`], the traits of [`io`] |
+//!
+//! # Giving up
+//!
+//! Any future may be dropped at any point: nothing is lost that a later call would have seen, and
+//! nothing is left behind. So every operation has a time limit if it is given one, and can be
+//! stopped by a signal:
+//!
+//! ```no_run
+//! use axwire::{
+//!     io::AxResult,
+//!     net::TcpStream,
+//!     task::CancellationToken,
+//!     time::{Duration, timeout},
+//! };
+//!
+//! # async fn example(stop: CancellationToken) -> AxResult<()> {
+//! let stream = timeout(Duration::from_secs(5), TcpStream::connect("server.example:80")).await??;
+//! let mut buffer = [0; 1024];
+//! match stop.run_until_cancelled(stream.read(&mut buffer)).await {
+//!     Some(len) => axwire::println!("{} bytes", len?),
+//!     None => axwire::println!("told to stop"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Calls that do their work in several steps (`read_exact`, `write_all`) cannot say how far they
+//! got when they are dropped; `read` and `write` can be called again.
+//!
+//! # Libraries of others
+//!
+//! Sockets have the traits of embedded-io-async; [`net::Network`] has those of embedded-nal-async
+//! and edge-nal, by which libraries ask for connections and names. edge-http, reqwless, rust-mqtt
+//! and embedded-tls work as they are; `apps/mqtt` and `apps/tls` show it. A library whose futures
+//! are not `Send` runs in a [`task::LocalSet`].
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -48,11 +139,16 @@ struct Readme;
 
 pub use axwire_macros::main;
 pub use backend::println;
+/// Waits for several futures at once. `select_biased!` looks at its futures in their order; they
+/// must be fused: `future.fuse()`, with the trait [`futures_util::FutureExt`].
+pub use futures_util::{self, join, select_biased, try_join};
 
 /// Sockets.
 pub mod net {
     pub use netasync::{
-        IcmpSocket, RawSocket, Shutdown, Target, TcpListener, TcpSocket, TcpStream, ToSocketAddrs,
+        AsyncIoBackend, Completion, IcmpSocket, Incoming, IoOperation, IoReactor, Network, Outcome,
+        OwnedReadHalf, OwnedWriteHalf, Pool, Pooled, RawSocket, Rejected, RequestId, ReuniteError,
+        Shutdown, SocketBackend, Target, TcpListener, TcpSocket, TcpStream, ToSocketAddrs,
         UdpSocket, lookup_host, ping,
     };
     pub use netstack::{
@@ -93,14 +189,18 @@ pub mod net {
 pub mod io {
     pub use axerrno::{AxError, AxResult};
     pub use embedded_io_async::{BufRead, Read, Write};
-    pub use netasync::io::{AsyncRead, AsyncWrite, BufStream, Error};
+    pub use netasync::io::{
+        AsyncRead, AsyncWrite, BufReadExt, BufReader, BufStream, BufWriter, Error, LineError,
+        Lines, copy, copy_buf,
+    };
 }
 
 /// Clocks and timers.
 pub mod time {
     pub use core::time::Duration;
 
-    pub use netasync::{Elapsed, sleep, timeout};
+    pub use netasync::{Elapsed, Interval, Sleep, interval, sleep, timeout};
+    pub use netstack::Instant;
 
     use netasync::Handle;
 
@@ -116,7 +216,14 @@ pub mod time {
 
 /// Tasks.
 pub mod task {
-    pub use netasync::{JoinError, JoinHandle, LocalSet, spawn, yield_now};
+    pub use netasync::{
+        AbortHandle, CancellationToken, JoinError, JoinHandle, LocalSet, spawn, yield_now,
+    };
+}
+
+/// Random numbers.
+pub mod random {
+    pub use netasync::fill_random as fill;
 }
 
 /// Memory.

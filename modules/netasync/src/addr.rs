@@ -8,6 +8,16 @@ use axerrno::{AxError, AxResult};
 /// Something that names socket addresses, as std and tokio have it: a [`SocketAddr`] or several, an
 /// address and a port, or a host and a port, `("example.org", 80)` or `"example.org:80"`. A host
 /// may be an address, too: `"0.0.0.0:80"`, `"[::]:80"`.
+///
+/// ```no_run
+/// # async fn example() -> axerrno::AxResult<()> {
+/// # use netasync::TcpStream;
+/// TcpStream::connect("server.example:80").await?;
+/// TcpStream::connect(("server.example", 80)).await?;
+/// TcpStream::connect("[fe80::1]:80").await?;
+/// # Ok(())
+/// # }
+/// ```
 pub trait ToSocketAddrs {
     /// What is named, before any name is looked up.
     ///
@@ -17,6 +27,11 @@ pub trait ToSocketAddrs {
 }
 
 /// What a [`ToSocketAddrs`] names.
+///
+/// ```no_run
+/// use netasync::{Target, ToSocketAddrs};
+/// assert_eq!("server.example:80".to_target(), Ok(Target::Host("server.example", 80)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target<'a> {
     /// One address.

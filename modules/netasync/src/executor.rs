@@ -3,13 +3,19 @@
 use alloc::{collections::VecDeque, sync::Arc};
 use core::{
     fmt,
-    pin::Pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
 use async_task::{FallibleTask, Runnable};
+use futures_util::task::AtomicWaker;
 
-use crate::{runtime::Handle, sync::Mutex, wake::WakeFlag};
+use crate::{
+    runtime::Handle,
+    sync::{AtomicBool, Mutex, Ordering},
+    wake::WakeFlag,
+};
 
 pub(crate) struct ReadyQueue {
     tasks: Mutex<VecDeque<Runnable>>,
@@ -37,13 +43,20 @@ impl ReadyQueue {
         }
     }
 
-    fn push(&self, task: Runnable) {
+    pub(crate) fn push(&self, task: Runnable) {
         self.tasks.lock().push_back(task);
         self.wake.raise();
     }
 }
 
 /// Runs `future` as a task of its own. It goes on when the handle is dropped.
+///
+/// ```no_run
+/// # async fn example() {
+/// let task = netasync::spawn(async { 6 * 7 });
+/// assert_eq!(task.await, Ok(42));
+/// # }
+/// ```
 ///
 /// # Panics
 /// Outside of a runtime.
@@ -68,24 +81,43 @@ impl Handle {
             Some(shared) => shared.ready.push(task),
             None => drop(task),
         };
-        let (runnable, task) = async_task::spawn(future, schedule);
+        let abort = AbortHandle::default();
+        let (runnable, task) = async_task::spawn(abort.clone().guard(future), schedule);
         runnable.schedule();
-        JoinHandle(Some(task.fallible()))
+        JoinHandle { task: Some(task.fallible()), abort }
     }
 }
 
 /// Waits for a task that [`spawn`] started.
-pub struct JoinHandle<T>(Option<FallibleTask<T>>);
+///
+/// ```no_run
+/// # async fn example() {
+/// let task = netasync::spawn(std::future::pending::<()>());
+/// task.abort();
+/// assert!(task.await.unwrap_err().is_cancelled());
+/// # }
+/// ```
+pub struct JoinHandle<T> {
+    /// `None` only while it is being dropped.
+    task: Option<FallibleTask<Option<T>>>,
+    abort: AbortHandle,
+}
 
 impl<T> JoinHandle<T> {
-    /// Stops the task at its next `await` and drops its future.
-    pub fn abort(mut self) {
-        drop(self.0.take());
+    /// Stops the task when it waits the next time: its future is dropped, and whoever awaits this
+    /// gets a [`JoinError`]. Does nothing if the task has ended.
+    pub fn abort(&self) {
+        self.abort.abort();
+    }
+
+    /// The same for somebody who does not own this.
+    pub fn abort_handle(&self) -> AbortHandle {
+        self.abort.clone()
     }
 
     /// Whether the task has ended.
     pub fn is_finished(&self) -> bool {
-        self.0.as_ref().is_none_or(FallibleTask::is_finished)
+        self.task.as_ref().is_none_or(FallibleTask::is_finished)
     }
 }
 
@@ -93,16 +125,16 @@ impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(task) = &mut self.0 else {
+        let Some(task) = &mut self.task else {
             return Poll::Ready(Err(JoinError));
         };
-        Pin::new(task).poll(cx).map(|output| output.ok_or(JoinError))
+        Pin::new(task).poll(cx).map(|ended| ended.flatten().ok_or(JoinError))
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        if let Some(task) = self.0.take() {
+        if let Some(task) = self.task.take() {
             task.detach();
         }
     }
@@ -114,9 +146,51 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// The task ended without a result: its runtime has gone.
+/// Stops a task; made by [`JoinHandle::abort_handle`]. Clones stop the same one.
+#[derive(Debug, Clone, Default)]
+pub struct AbortHandle(Arc<Abort>);
+
+#[derive(Debug, Default)]
+struct Abort {
+    is_aborted: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl AbortHandle {
+    /// As [`JoinHandle::abort`].
+    pub fn abort(&self) {
+        self.0.is_aborted.store(true, Ordering::Release);
+        self.0.task.wake();
+    }
+
+    /// Runs `future` until it ends or is to be stopped.
+    ///
+    /// Not futures-util's `Abortable`: it looks at itself by a reference that covers the future,
+    /// which Miri does not allow for one that refers to itself.
+    async fn guard<F: Future>(self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            // Registered first, so that it is not missed in between.
+            self.0.task.register(cx.waker());
+            match self.0.is_aborted.load(Ordering::Acquire) {
+                true => Poll::Ready(None),
+                false => future.as_mut().poll(cx).map(Some),
+            }
+        })
+        .await
+    }
+}
+
+/// The task ended without a result: it was aborted, or its runtime has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JoinError;
+
+impl JoinError {
+    /// Whether the task was aborted; there is no other reason, because a panic ends everything.
+    pub fn is_cancelled(&self) -> bool {
+        true
+    }
+}
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,6 +11,17 @@ use netstack::{Echo, Interest, Received};
 use crate::{error::ax, reactor::ready_io, runtime::Handle, timer::timeout};
 
 /// Sends echo requests, and receives their replies and the errors about them.
+///
+/// ```no_run
+/// # async fn example() -> axerrno::AxResult<()> {
+/// # use netasync::IcmpSocket;
+/// let router = [10, 0, 2, 2].into();
+/// let socket = IcmpSocket::towards(router)?;
+/// socket.send_to(1, b"is anybody there?", router).await?;
+/// let echo = socket.recv(&mut [0; 64]).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct IcmpSocket(netstack::IcmpSocket);
 
@@ -60,6 +71,15 @@ impl IcmpSocket {
 
 /// Sends one echo request of 56 bytes, as ping does, and returns how long its reply took.
 ///
+/// ```no_run
+/// # async fn example() -> axerrno::AxResult<()> {
+/// # use core::time::Duration;
+/// let taken = netasync::ping([10, 0, 2, 2].into(), Duration::from_secs(1)).await?;
+/// println!("{} us", taken.as_micros());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `TimedOut` after `patience`; `NotFound` if there is no way to the host; `Io` for other errors
 /// about it; those of [`IcmpSocket::send_to`].
@@ -81,6 +101,19 @@ pub async fn ping(address: IpAddr, patience: Duration) -> AxResult<Duration> {
 /// Sends and receives what follows the IP header, of one IP version and protocol.
 ///
 /// It gets copies of what is for this host; TCP, UDP and ICMP answer as if it were not there.
+///
+/// ```no_run
+/// # async fn example() -> axerrno::AxResult<()> {
+/// # use netasync::RawSocket;
+/// /// OSPF.
+/// const PROTOCOL: u8 = 89;
+/// let socket = RawSocket::towards([10, 0, 2, 2].into(), PROTOCOL)?;
+/// let mut packet = [0; 1500];
+/// let received = socket.recv(&mut packet).await?;
+/// println!("{} bytes from {}", received.len, received.from.ip());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RawSocket(netstack::RawSocket);
 

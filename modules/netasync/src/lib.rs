@@ -9,12 +9,17 @@
 //! | `runner` | [`Runner`]: ready tasks, stack, sleep |
 //! | `executor`, `wake` | [`spawn`], [`JoinHandle`], the ready queue and the flag that ends a sleep |
 //! | `local` | [`LocalSet`], for futures that are not `Send` |
-//! | `timer` | [`sleep`], [`timeout`], [`yield_now`] |
-//! | `reactor` | a call that would block becomes a future |
-//! | `tcp`, `udp`, `icmp` | [`TcpListener`], [`TcpStream`], [`TcpSocket`], [`UdpSocket`], [`IcmpSocket`], [`RawSocket`], [`ping`] |
-//! | `addr`, `resolve` | [`ToSocketAddrs`], [`lookup_host`] |
+//! | `timer`, `interval` | [`sleep`], [`timeout`], [`yield_now`], [`interval`](interval()) |
+//! | `reactor` | a call that would block becomes a future; [`IoReactor`]: submission and completion |
+//! | `tcp`, `udp`, `icmp` | [`TcpListener`], [`TcpStream`], [`TcpSocket`], [`Pool`], [`UdpSocket`], [`IcmpSocket`], [`RawSocket`], [`ping`] |
+//! | `addr`, `resolve`, `race` | [`ToSocketAddrs`], [`lookup_host`]; which address answers first |
 //! | `io` | [`AsyncRead`](io::AsyncRead), [`AsyncWrite`](io::AsyncWrite), buffering, embedded-io |
+//! | `cancel`, `condition` | [`CancellationToken`], and what tasks wait with for each other |
+//! | `nal` | [`Network`]: embedded-nal-async, edge-nal, futures-io |
+//! | `random` | [`fill_random`] |
 //! | `runtime`, `machine`, `sync`, `error` | what tasks share; what it runs on; locks; one mapping of errors |
+//!
+//! `models` has models of what several processors or an interrupt may do at once, for loom.
 //!
 //! Every future may be dropped at any point: nothing is lost that a later call would have seen.
 
@@ -24,12 +29,20 @@
 extern crate alloc;
 
 mod addr;
+mod cancel;
+mod condition;
 mod error;
 mod executor;
 mod icmp;
+mod interval;
 pub mod io;
 mod local;
 mod machine;
+#[cfg(all(test, loom))]
+mod models;
+mod nal;
+mod race;
+mod random;
 mod reactor;
 mod resolve;
 mod runner;
@@ -41,14 +54,24 @@ mod udp;
 mod wake;
 
 pub use addr::{Target, ToSocketAddrs};
-pub use executor::{JoinError, JoinHandle, spawn};
+pub use cancel::CancellationToken;
+pub use executor::{AbortHandle, JoinError, JoinHandle, spawn};
 pub use icmp::{IcmpSocket, RawSocket, ping};
+pub use interval::{Interval, interval};
 pub use local::LocalSet;
 pub use machine::Machine;
+pub use nal::Network;
 pub use netstack::Shutdown;
+pub use random::fill_random;
+pub use reactor::{
+    AsyncIoBackend, Completion, IoOperation, IoReactor, Outcome, Rejected, RequestId, SocketBackend,
+};
 pub use resolve::lookup_host;
 pub use runner::Runner;
 pub use runtime::Handle;
-pub use tcp::{TcpListener, TcpSocket, TcpStream};
+pub use tcp::{
+    Incoming, OwnedReadHalf, OwnedWriteHalf, Pool, Pooled, ReuniteError, TcpListener, TcpSocket,
+    TcpStream,
+};
 pub use timer::{Elapsed, Sleep, sleep, timeout, yield_now};
 pub use udp::UdpSocket;

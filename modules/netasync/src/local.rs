@@ -54,8 +54,9 @@ impl LocalSet {
         let mut running = FuturesUnordered::new();
         poll_fn(|cx| {
             let output = future.as_mut().poll(cx);
-            if output.is_pending() {
-                self.turn(&mut running, cx);
+            match output.is_pending() {
+                true => self.turn(&mut running, cx),
+                false => drop(self.spawned.take()),
             }
             output
         })

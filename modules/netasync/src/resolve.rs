@@ -16,6 +16,15 @@ use crate::{
 /// Looks up the addresses of a host, those of IPv4 first. Addresses and `localhost` need no name
 /// server. Dropping the future ends the search.
 ///
+/// ```no_run
+/// # async fn example() -> axerrno::AxResult<()> {
+/// for address in netasync::lookup_host("server.example:80").await? {
+///     println!("{address}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `NotFound` if there is no such name, or none with an address; `TimedOut` if no name server has
 /// answered for 15 s; `Io` if all have failed; `Unsupported` if there is none to ask;
@@ -69,7 +78,7 @@ async fn addresses(target: Target<'_>) -> AxResult<Vec<SocketAddr>> {
     }
 }
 
-async fn look_up(host: &str) -> AxResult<Vec<IpAddr>> {
+pub(crate) async fn look_up(host: &str) -> AxResult<Vec<IpAddr>> {
     let lookup = ax(Handle::current().stack().resolve(host, Want::Any))?;
     ready_io(|| lookup.try_result(), |waker| lookup.register(waker)).await
 }

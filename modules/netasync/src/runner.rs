@@ -12,6 +12,7 @@ use netstack::{Config, Next, Stack};
 use crate::{
     executor::ReadyQueue,
     machine::Machine,
+    random::Random,
     runtime::{Handle, Shared},
     timer::Timers,
     wake::WakeFlag,
@@ -24,6 +25,17 @@ const TASKS_PER_TURN: usize = 64;
 const FRAMES_PER_TURN: usize = 64;
 
 /// Drives one device, its stack and the tasks that use it.
+///
+/// ```no_run
+/// use netasync::{Machine, Runner, sleep};
+/// use netdev::Device;
+/// use netstack::{Config, Instant};
+///
+/// fn run(machine: impl Machine, device: impl Device, config: &Config) {
+///     let mut runner = Runner::new(machine, device, config);
+///     runner.block_on(async { sleep(core::time::Duration::from_secs(1)).await });
+/// }
+/// ```
 pub struct Runner<D> {
     handle: Handle,
     device: D,
@@ -41,6 +53,7 @@ impl<D: Device> Runner<D> {
             ready: ReadyQueue::new(wake.clone()),
             timers: Timers::default(),
             machine: Box::new(machine),
+            random: Random::new(config.seed),
         };
         Runner { handle: Handle(Arc::new(shared)), device, wake }
     }

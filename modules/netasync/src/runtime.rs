@@ -8,6 +8,7 @@ use netstack::{Instant, Stack};
 use crate::{
     executor::ReadyQueue,
     machine::Machine,
+    random::Random,
     sync::{current, replace_current},
     timer::Timers,
 };
@@ -17,9 +18,17 @@ pub(crate) struct Shared {
     pub(crate) ready: ReadyQueue,
     pub(crate) timers: Timers,
     pub(crate) machine: Box<dyn Machine>,
+    pub(crate) random: Random,
 }
 
 /// A handle to a runtime. Clones name the same one.
+///
+/// ```no_run
+/// # async fn example() {
+/// let handle = netasync::Handle::current();
+/// println!("{} frames sent by {:?}", handle.stack().stats().frames_sent, handle.now());
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Handle(pub(crate) Arc<Shared>);
 

@@ -1,9 +1,14 @@
 //! The one place that names locks and atomics, so that a model checker can replace them, and that
 //! knows where the current runtime is kept.
 
+#[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(not(loom))]
 pub(crate) use spin::Mutex;
+
+#[cfg(loom)]
+pub(crate) use self::model::{AtomicBool, Mutex, Ordering};
 
 pub(crate) use self::current::{current, replace_current};
 
@@ -43,5 +48,27 @@ mod current {
 
     pub(crate) fn replace_current(handle: Option<Handle>) -> Option<Handle> {
         core::mem::replace(&mut *CURRENT.lock(), handle)
+    }
+}
+
+/// The same under the model checker.
+#[cfg(loom)]
+mod model {
+    pub(crate) use loom::sync::{
+        MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    #[derive(Debug, Default)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Mutex(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().expect("nothing panics with a lock")
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use core::{
-    fmt,
+    fmt, mem,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -33,13 +33,15 @@ impl Timers {
     }
 
     fn update(&self, key: (Instant, u64), waker: &Waker) {
+        let mut waker = waker.clone();
         if let Some(known) = self.0.lock().wakers.get_mut(&key) {
-            known.clone_from(waker);
+            mem::swap(known, &mut waker);
         }
+        // The old one is dropped after the lock is let go: it may hold the last reference to a task.
     }
 
     fn remove(&self, key: (Instant, u64)) {
-        // Dropped after the lock is let go: the waker may hold the last reference to a task.
+        // As above.
         let _waker = self.0.lock().wakers.remove(&key);
     }
 
@@ -63,12 +65,20 @@ impl Timers {
 
 /// Waits for `duration`.
 ///
+/// ```no_run
+/// # async fn example() {
+/// netasync::sleep(core::time::Duration::from_millis(10)).await;
+/// # }
+/// ```
+///
 /// # Panics
 /// Outside of a runtime.
 pub fn sleep(duration: Duration) -> Sleep {
-    let handle = Handle::current();
-    let deadline = handle.now() + duration;
-    Sleep { handle, deadline, id: None }
+    sleep_until(Handle::current().now() + duration)
+}
+
+pub(crate) fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep { handle: Handle::current(), deadline, id: None }
 }
 
 /// The future of [`sleep`]. Dropping it takes the timer away.
@@ -79,6 +89,12 @@ pub struct Sleep {
     deadline: Instant,
     /// Its number in the queue, once it has been polled.
     id: Option<u64>,
+}
+
+impl Sleep {
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
 }
 
 impl Future for Sleep {
@@ -106,6 +122,16 @@ impl Drop for Sleep {
 }
 
 /// Waits for `future` for at most `duration`; then drops it.
+///
+/// ```no_run
+/// # async fn example() -> axerrno::AxResult<()> {
+/// # use core::time::Duration;
+/// # use netasync::{TcpStream, timeout};
+/// let connect = TcpStream::connect("server.example:80");
+/// let stream = timeout(Duration::from_secs(5), connect).await??;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// The time is up.
@@ -143,10 +169,19 @@ impl From<Elapsed> for AxError {
 }
 
 /// Lets every other ready task run once.
+///
+/// ```no_run
+/// # async fn example() {
+/// for chunk in [1; 1_000_000].chunks(1000) {
+///     assert_eq!(chunk.iter().sum::<u32>(), 1000);
+///     netasync::yield_now().await;
+/// }
+/// # }
+/// ```
 pub async fn yield_now() {
     let mut yielded = false;
     core::future::poll_fn(|cx| {
-        if core::mem::replace(&mut yielded, true) {
+        if mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();

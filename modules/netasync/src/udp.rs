@@ -1,8 +1,9 @@
 //! UDP for tasks.
 
 use core::{
-    future::ready,
+    future::{poll_fn, ready},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    task::{Context, Poll},
 };
 
 use axerrno::{AxError, AxResult};
@@ -11,12 +12,23 @@ use netstack::{Interest, InterfaceId, Multicast, Received};
 use crate::{
     addr::ToSocketAddrs,
     error::{ToAxError, ax},
-    reactor::ready_io,
+    reactor::{poll_io, ready_io},
     resolve::{first, try_each},
     runtime::Handle,
 };
 
 /// A UDP socket.
+///
+/// ```no_run
+/// # async fn example() -> axerrno::AxResult<()> {
+/// # use netasync::UdpSocket;
+/// let socket = UdpSocket::bind("0.0.0.0:7").await?;
+/// let mut buffer = [0; 1500];
+/// let (len, peer) = socket.recv_from(&mut buffer).await?;
+/// socket.send_to(&buffer[..len], peer).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct UdpSocket(netstack::UdpSocket);
 
@@ -87,9 +99,8 @@ impl UdpSocket {
     /// [`set_broadcast`](Self::set_broadcast) has not been called; those of
     /// [`lookup_host`](crate::lookup_host).
     pub async fn send_to(&self, data: &[u8], address: impl ToSocketAddrs) -> AxResult<usize> {
-        let address = first(address).await?;
-        self.when_writable(|| self.0.try_send_to(data, address)).await?;
-        Ok(data.len())
+        let remote = first(address).await?;
+        poll_fn(|cx| self.poll_send_to(cx, data, remote)).await
     }
 
     /// Sends one datagram to the peer; waits if there is no room. Returns its length.
@@ -98,8 +109,7 @@ impl UdpSocket {
     /// `NotConnected`; `ConnectionRefused`, once, if an earlier datagram was answered with "port
     /// unreachable"; those of [`send_to`](Self::send_to).
     pub async fn send(&self, data: &[u8]) -> AxResult<usize> {
-        self.when_writable(|| self.0.try_send(data)).await?;
-        Ok(data.len())
+        poll_fn(|cx| self.poll_send(cx, data)).await
     }
 
     /// Waits for a datagram: its length, cut to `buffer`'s, and its sender.
@@ -108,7 +118,7 @@ impl UdpSocket {
     /// `ConnectionRefused`, once, if the peer of a connected socket has answered a datagram with
     /// "port unreachable".
     pub async fn recv_from(&self, buffer: &mut [u8]) -> AxResult<(usize, SocketAddr)> {
-        self.when_readable(|| self.0.try_recv_from(buffer)).await
+        poll_fn(|cx| self.poll_recv_from(cx, buffer)).await
     }
 
     /// Waits for a datagram: its length, cut to `buffer`'s.
@@ -116,7 +126,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of [`recv_from`](Self::recv_from).
     pub async fn recv(&self, buffer: &mut [u8]) -> AxResult<usize> {
-        self.when_readable(|| self.0.try_recv(buffer)).await
+        poll_fn(|cx| self.poll_recv(cx, buffer)).await
     }
 
     /// Waits for a datagram and tells all about it: also how long it was before it was cut to
@@ -136,18 +146,43 @@ impl UdpSocket {
         self.when_readable(|| self.0.try_peek_from(buffer)).await
     }
 
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<AxResult<usize>> {
+        let register = |waker: &_| self.0.register(Interest::Write, waker);
+        poll_io(cx, || self.0.try_send(data), register).map_ok(|()| data.len())
+    }
+
+    pub(crate) fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+        remote: SocketAddr,
+    ) -> Poll<AxResult<usize>> {
+        let register = |waker: &_| self.0.register(Interest::Write, waker);
+        poll_io(cx, || self.0.try_send_to(data, remote), register).map_ok(|()| data.len())
+    }
+
+    pub(crate) fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<AxResult<usize>> {
+        self.poll_recv_from(cx, buffer).map_ok(|(len, _)| len)
+    }
+
+    pub(crate) fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<AxResult<(usize, SocketAddr)>> {
+        let register = |waker: &_| self.0.register(Interest::Read, waker);
+        poll_io(cx, || self.0.try_recv_from(buffer), register)
+    }
+
     async fn when_readable<T, E: ToAxError>(
         &self,
         attempt: impl FnMut() -> Result<T, E>,
     ) -> AxResult<T> {
         ready_io(attempt, |waker| self.0.register(Interest::Read, waker)).await
-    }
-
-    async fn when_writable<T, E: ToAxError>(
-        &self,
-        attempt: impl FnMut() -> Result<T, E>,
-    ) -> AxResult<T> {
-        ready_io(attempt, |waker| self.0.register(Interest::Write, waker)).await
     }
 }
 

@@ -10,7 +10,8 @@ pub(crate) struct WakeFlag(AtomicBool);
 
 impl WakeFlag {
     pub(crate) fn raise(&self) {
-        self.0.store(true, Ordering::Release);
+        // Not a store: that would hide what was done before another one's raise.
+        self.0.swap(true, Ordering::Release);
     }
 
     pub(crate) fn is_raised(&self) -> bool {

@@ -23,13 +23,20 @@ const NO_ERROR: u8 = 0;
 const SERVER_FAILURE: u8 = 2;
 const NAME_ERROR: u8 = 3;
 
+/// The server's link-local address, from its hardware address.
+const SERVER_IPV6: &str = "fe80::ff:fe00:1";
+
 /// What the name server knows: a code and addresses.
-fn records(name: &str) -> Option<(u8, &'static [&'static str])> {
+fn records(name: &str, is_ipv4: bool) -> Option<(u8, &'static [&'static str])> {
     match name {
         "both.test" => Some((NO_ERROR, &["10.0.0.1", "2001:db8::1"])),
         "two.test" => Some((NO_ERROR, &["10.0.0.77", "10.0.0.1"])),
         "absent.test" => Some((NO_ERROR, &["10.0.0.77", "10.0.0.78"])),
         "empty.test" => Some((NO_ERROR, &[])),
+        "local.test" => Some((NO_ERROR, &["10.0.0.1", SERVER_IPV6])),
+        "mixed.test" => Some((NO_ERROR, &["10.0.0.1", "fe80::77", "fe80::78"])),
+        "half.test" if is_ipv4 => Some((NO_ERROR, &["10.0.0.1"])),
+        "half.test" => None,
         "broken.test" => Some((SERVER_FAILURE, &[])),
         "silent.test" => None,
         _ => Some((NAME_ERROR, &[])),
@@ -58,7 +65,7 @@ fn answer(question: &[u8]) -> Option<Vec<u8>> {
         at = end;
     }
     let is_ipv4 = question[at + 2] == 1;
-    let (code, addresses) = records(name.trim_end_matches('.'))?;
+    let (code, addresses) = records(name.trim_end_matches('.'), is_ipv4)?;
     let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
     let addresses: Vec<_> = addresses.into_iter().filter(|ip| ip.is_ipv4() == is_ipv4).collect();
     let mut message = question[..2].to_vec();
@@ -178,8 +185,13 @@ async fn accept_all(address: SocketAddr) {
 fn a_connection_is_made_to_the_first_address_that_answers() {
     with_names(async {
         let server = server_addr(53);
-        // TCP's port 53 is nobody's, and 10.0.0.77 is absent.
-        assert_eq!(TcpStream::connect("both.test:53").await.err(), Some(AxError::NotFound));
+        // TCP's port 53 is nobody's, 10.0.0.77 is absent, and there is no way to 2001:db8::1.
+        assert_eq!(
+            TcpStream::connect("both.test:53").await.err(),
+            Some(AxError::ConnectionRefused)
+        );
+        assert_eq!(TcpStream::connect("nobody.test:53").await.err(), Some(AxError::NotFound));
+        assert_eq!(TcpStream::connect("broken.test:53").await.err(), Some(AxError::Io));
         assert_eq!(TcpStream::connect("absent.test:53").await.err(), Some(AxError::TimedOut));
         assert_eq!(TcpStream::connect(server).await.err(), Some(AxError::ConnectionRefused));
         let nothing: &[SocketAddr] = &[];
@@ -245,4 +257,43 @@ fn what_is_named_is_told_without_looking_it_up() {
     assert_eq!("a.test:80".to_target(), Ok(Target::Host("a.test", 80)));
     assert_eq!([address][..].to_target(), Ok(Target::Addresses(&[address])));
     assert_eq!("a.test".to_target(), Err(AxError::InvalidInput));
+}
+
+/// A server of names, and of connections by both kinds of addresses.
+async fn dual_server() {
+    spawn(name_server(Arc::default()));
+    accept_all("[::]:80".parse().unwrap()).await;
+}
+
+/// Connects to `host`; returns to which address, and how long it took.
+async fn race(host: &'static str) -> (IpAddr, Duration) {
+    let begun = Handle::current().now();
+    let stream = TcpStream::connect((host, 80)).await.unwrap();
+    let taken = Handle::current().now() - begun;
+    // The others are gone.
+    assert_eq!(Handle::current().stack().stats().tcp_open, 1);
+    stream.abort();
+    let peer = stream.peer_addr().ip();
+    drop(stream);
+    sleep(Duration::from_millis(1)).await;
+    (peer, taken)
+}
+
+#[test]
+fn ipv6_goes_first_and_ipv4_does_not_wait_long() {
+    let millis = Duration::from_millis;
+    World::new().run(dual_server(), async move {
+        // Until the link-local addresses are known to be nobody else's.
+        sleep(Duration::from_secs(5)).await;
+        let ipv4: IpAddr = [10, 0, 0, 1].into();
+        let (peer, taken) = race("local.test").await;
+        assert_eq!((peer, taken < millis(1)), (SERVER_IPV6.parse().unwrap(), true));
+        // The first of IPv6 is silent: IPv4 is next, before the second of IPv6.
+        assert_eq!(race("mixed.test").await, (ipv4, millis(250)));
+        // The name server does not answer about IPv6 at all.
+        assert_eq!(race("half.test").await, (ipv4, millis(50)));
+        assert_eq!(race("two.test").await, (ipv4, millis(250)), "of one kind in their order");
+        // What fails at once holds up nobody.
+        assert_eq!(race("both.test").await.0, ipv4);
+    });
 }

@@ -202,7 +202,7 @@ fn the_posix_socket_goes_through_its_states() {
         assert_eq!(socket.stream().err(), Some(AxError::NotConnected));
         socket.bind((std::net::Ipv4Addr::UNSPECIFIED, 4000)).unwrap();
         socket.connect(server_addr(80)).await.unwrap();
-        assert_eq!(socket.local_addr(), Some(SocketAddr::from(([10, 0, 0, 2], 4000))));
+        assert_eq!(socket.local_addr(), Ok(SocketAddr::from(([10, 0, 0, 2], 4000))));
         let again = socket.connect(server_addr(80)).await;
         assert_eq!(again, Err(AxError::AlreadyConnected));
         let mut answer = [0; 2];

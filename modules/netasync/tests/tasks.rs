@@ -1,16 +1,19 @@
 //! Tasks and timers.
 
 use std::{
+    future::poll_fn,
+    pin::Pin,
     rc::Rc,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
 use futures_util::future::join_all;
-use netasync::{Handle, JoinError, LocalSet, sleep, spawn, timeout, yield_now};
+use netasync::{Handle, JoinError, LocalSet, Sleep, fill_random, sleep, spawn, timeout, yield_now};
 use world::World;
 
 mod world;
@@ -108,4 +111,55 @@ fn a_local_set_runs_what_is_not_send_and_what_that_spawns() {
 #[should_panic(expected = "called outside of a runtime")]
 fn outside_of_a_runtime_there_is_a_clear_message() {
     drop(sleep(Duration::from_secs(1)));
+}
+
+/// Wakes nobody; with its last reference a timer goes.
+struct Holder {
+    _timer: Mutex<Pin<Box<Sleep>>>,
+}
+
+impl Wake for Holder {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_waker_that_is_replaced_may_hold_a_timer() {
+    World::new().run_client(async {
+        let mut inner = Box::pin(sleep(Duration::from_secs(1000)));
+        assert!(poll_fn(|cx| Poll::Ready(inner.as_mut().poll(cx).is_pending())).await);
+        let holder = Waker::from(Arc::new(Holder { _timer: Mutex::new(inner) }));
+        let mut outer = Box::pin(sleep(Duration::from_millis(1)));
+        assert!(outer.as_mut().poll(&mut Context::from_waker(&holder)).is_pending());
+        drop(holder);
+        outer.await;
+    });
+}
+
+#[test]
+fn a_local_set_drops_what_has_not_begun() {
+    let alive = Arc::new(());
+    let held = alive.clone();
+    World::new().block_on_client(async move {
+        let tasks = LocalSet::new();
+        tasks
+            .run_until(async {
+                tasks.spawn_local(async move { drop(held) });
+            })
+            .await;
+        assert_eq!(Arc::strong_count(&alive), 1);
+    });
+}
+
+#[test]
+fn random_numbers_differ_and_follow_from_the_seed() {
+    let draw = || {
+        World::new().run_client(async {
+            let mut numbers = [[0; 32]; 2];
+            numbers.iter_mut().for_each(|bytes| fill_random(bytes));
+            numbers
+        })
+    };
+    let numbers = draw();
+    assert_ne!(numbers[0], numbers[1]);
+    assert_eq!(draw(), numbers);
 }

@@ -1,19 +1,32 @@
 //! Listening.
 
-use core::{future::ready, net::SocketAddr};
+use core::{
+    future::{poll_fn, ready},
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use axerrno::AxResult;
+use futures_util::Stream;
 use netstack::ListenOptions;
 
 use super::TcpStream;
-use crate::{
-    addr::ToSocketAddrs, error::ax, reactor::ready_io, resolve::try_each, runtime::Handle,
-};
+use crate::{addr::ToSocketAddrs, error::ax, reactor::poll_io, resolve::try_each, runtime::Handle};
 
 /// Connections that may wait to be accepted, as tokio has it.
 const BACKLOG: usize = 1024;
 
 /// Accepts connections.
+///
+/// ```no_run
+/// # use netasync::TcpListener;
+/// # async fn example() -> axerrno::AxResult<()> {
+/// let listener = TcpListener::bind("0.0.0.0:7").await?;
+/// let (stream, peer) = listener.accept().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct TcpListener(netstack::TcpListener);
 
@@ -46,14 +59,52 @@ impl TcpListener {
     /// # Errors
     /// None today.
     pub async fn accept(&self) -> AxResult<(TcpStream, SocketAddr)> {
-        let accepted = ready_io(|| self.0.try_accept(), |waker| self.0.register(waker));
-        let stream = TcpStream::new(accepted.await?);
-        let peer = stream.peer_addr();
-        Ok((stream, peer))
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    pub(crate) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<AxResult<(TcpStream, SocketAddr)>> {
+        let accepted = poll_io(cx, || self.0.try_accept(), |waker| self.0.register(waker));
+        accepted.map_ok(|stream| {
+            let stream = TcpStream::new(stream);
+            let peer = stream.peer_addr();
+            (stream, peer)
+        })
+    }
+
+    /// The connections as a stream, which never ends.
+    ///
+    /// ```no_run
+    /// use futures_util::StreamExt;
+    /// # async fn example(listener: netasync::TcpListener) -> axerrno::AxResult<()> {
+    /// let mut incoming = listener.incoming();
+    /// while let Some(stream) = incoming.next().await {
+    ///     println!("{} is here", stream?.peer_addr());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming(self)
     }
 
     /// What it listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.0.local_addr()
+    }
+}
+
+/// Connections as they come; made by [`TcpListener::incoming`].
+#[derive(Debug)]
+#[must_use = "a stream does nothing unless polled"]
+pub struct Incoming<'a>(&'a TcpListener);
+
+impl Stream for Incoming<'_> {
+    type Item = AxResult<TcpStream>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_accept(cx).map(|accepted| Some(accepted.map(|(stream, _)| stream)))
     }
 }

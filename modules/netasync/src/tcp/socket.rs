@@ -1,21 +1,35 @@
 //! Sockets that are not yet what they are to be.
 
-use core::net::SocketAddr;
+use core::{mem, net::SocketAddr};
 
 use axerrno::{AxError, AxResult};
-use netstack::ListenOptions;
+use futures_util::FutureExt;
+use netstack::{ListenOptions, Shutdown};
 
 use super::{TcpListener, TcpStream};
 use crate::{
     addr::{ToSocketAddrs, literal},
-    resolve::try_each,
+    race::race,
 };
 
 /// A socket that becomes a listener or a stream, as POSIX has it.
+///
+/// ```no_run
+/// # use axerrno::AxResult;
+/// # use netasync::TcpSocket;
+/// # async fn example() -> AxResult<()> {
+/// let mut socket = TcpSocket::new();
+/// socket.bind("0.0.0.0:7")?;
+/// socket.listen(128)?;
+/// let (stream, peer) = socket.accept().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct TcpSocket {
     local: Option<SocketAddr>,
     pub(super) options: ListenOptions,
+    is_nonblocking: bool,
     state: State,
 }
 
@@ -24,9 +38,12 @@ enum State {
     #[default]
     Fresh,
     Listening(TcpListener),
+    /// Only without waiting: a future that waits keeps the connection to itself until it is made.
+    Connecting(TcpStream),
     Connected(TcpStream),
 }
 
+/// What becomes of it.
 impl TcpSocket {
     /// A socket that is neither bound nor connected.
     pub fn new() -> Self {
@@ -57,25 +74,43 @@ impl TcpSocket {
     /// Waits for a connection.
     ///
     /// # Errors
-    /// `InvalidInput` if it does not listen; those of [`TcpListener::accept`].
+    /// `InvalidInput` if it does not listen; `WouldBlock` if it is not to wait; those of
+    /// [`TcpListener::accept`].
     pub async fn accept(&self) -> AxResult<(TcpStream, SocketAddr)> {
         match &self.state {
-            State::Listening(listener) => listener.accept().await,
+            State::Listening(listener) => self.wait(listener.accept()).await,
             _ => Err(AxError::InvalidInput),
         }
     }
 
-    /// Connects to `address`.
+    /// Connects to `address`. If it is not to wait, one call begins and answers `WouldBlock`, as do
+    /// all until one tells how it has ended; no name can be looked up then.
     ///
     /// # Errors
-    /// `AlreadyConnected` if it is connected or listens; those of [`TcpStream::connect`].
+    /// `AlreadyConnected` if it is connected or listens; `WouldBlock` if it is not to wait; those
+    /// of [`TcpStream::connect`].
     pub async fn connect(&mut self, address: impl ToSocketAddrs) -> AxResult<()> {
-        self.check_fresh()?;
         let (local, options) = (self.local, self.options.connection);
+        if self.is_nonblocking && self.check_fresh().is_ok() {
+            self.state = State::Connecting(TcpStream::begin(local, literal(&address)?, options)?);
+        }
+        if let State::Connecting(stream) = &self.state {
+            let result = self.wait(stream.connected()).await;
+            return self.conclude(result);
+        }
+        self.check_fresh()?;
         let connect = |remote| TcpStream::connect_with(local, remote, options);
-        let stream = try_each(address, connect).await?;
-        self.state = State::Connected(stream);
+        self.state = State::Connected(race(address, connect).await?);
         Ok(())
+    }
+
+    fn conclude(&mut self, result: AxResult<()>) -> AxResult<()> {
+        self.state = match (mem::take(&mut self.state), result) {
+            (State::Connecting(stream), Ok(())) => State::Connected(stream),
+            (state, Err(AxError::WouldBlock)) => state,
+            _ => State::Fresh,
+        };
+        result
     }
 
     /// The connection, for reading and writing.
@@ -100,19 +135,90 @@ impl TcpSocket {
         }
     }
 
-    /// What it is bound to, if it is.
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        match &self.state {
-            State::Fresh => self.local,
-            State::Listening(listener) => Some(listener.local_addr()),
-            State::Connected(stream) => Some(stream.local_addr()),
-        }
-    }
+    /// Closes the socket; what was written is still delivered. Dropping it does the same.
+    pub fn close(self) {}
 
     fn check_fresh(&self) -> AxResult<()> {
         match self.state {
             State::Fresh => Ok(()),
             _ => Err(AxError::AlreadyConnected),
+        }
+    }
+}
+
+/// Its connection. [`stream`](Self::stream) has more.
+impl TcpSocket {
+    /// As [`TcpStream::read`].
+    ///
+    /// # Errors
+    /// `NotConnected`; `WouldBlock` if it is not to wait; those of [`TcpStream::read`].
+    pub async fn read(&self, buffer: &mut [u8]) -> AxResult<usize> {
+        self.wait(self.stream()?.read(buffer)).await
+    }
+
+    /// As [`TcpStream::read_exact`]. If it is not to wait, what was there is lost when it is not
+    /// enough: use [`read`](Self::read).
+    ///
+    /// # Errors
+    /// `NotConnected`; `WouldBlock` if it is not to wait; those of [`TcpStream::read_exact`].
+    pub async fn read_exact(&self, buffer: &mut [u8]) -> AxResult<()> {
+        self.wait(self.stream()?.read_exact(buffer)).await
+    }
+
+    /// As [`TcpStream::write`].
+    ///
+    /// # Errors
+    /// `NotConnected`; `WouldBlock` if it is not to wait; those of [`TcpStream::write`].
+    pub async fn write(&self, data: &[u8]) -> AxResult<usize> {
+        self.wait(self.stream()?.write(data)).await
+    }
+
+    /// As [`TcpStream::write_all`]. If it is not to wait, nobody knows how much was written when
+    /// there was too little room: use [`write`](Self::write).
+    ///
+    /// # Errors
+    /// `NotConnected`; `WouldBlock` if it is not to wait; those of [`TcpStream::write_all`].
+    pub async fn write_all(&self, data: &[u8]) -> AxResult<()> {
+        self.wait(self.stream()?.write_all(data)).await
+    }
+
+    /// Shuts one or both halves down.
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    pub fn shutdown(&self, how: Shutdown) -> AxResult<()> {
+        self.stream().map(|stream| stream.shutdown(how))
+    }
+
+    /// What it is bound to, if it is.
+    ///
+    /// # Errors
+    /// `NotConnected` if it is not bound either.
+    pub fn local_addr(&self) -> AxResult<SocketAddr> {
+        match &self.state {
+            State::Fresh => self.local.ok_or(AxError::NotConnected),
+            State::Listening(listener) => Ok(listener.local_addr()),
+            State::Connecting(stream) | State::Connected(stream) => Ok(stream.local_addr()),
+        }
+    }
+
+    /// The peer's end.
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    pub fn peer_addr(&self) -> AxResult<SocketAddr> {
+        self.stream().map(TcpStream::peer_addr)
+    }
+
+    /// Whether calls answer `WouldBlock` instead of waiting.
+    pub fn set_nonblocking(&mut self, is_nonblocking: bool) {
+        self.is_nonblocking = is_nonblocking;
+    }
+
+    async fn wait<T>(&self, call: impl Future<Output = AxResult<T>>) -> AxResult<T> {
+        match self.is_nonblocking {
+            true => call.now_or_never().unwrap_or(Err(AxError::WouldBlock)),
+            false => call.await,
         }
     }
 }

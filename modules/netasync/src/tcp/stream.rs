@@ -1,31 +1,44 @@
 //! Connections.
 
 use core::{
+    future::poll_fn,
     net::SocketAddr,
-    pin::Pin,
     task::{Context, Poll},
 };
 
 use axerrno::{AxError, AxResult};
-use netstack::{Interest, Shutdown, TcpInfo, TcpOptions};
+use netstack::{Interest, ReadError, Shutdown, TcpInfo, TcpOptions, WriteError};
 
 use crate::{
     addr::ToSocketAddrs,
     error::ax,
-    io::{self, AsyncRead, AsyncWrite},
+    race::race,
     reactor::{poll_io, ready_io},
-    resolve::try_each,
     runtime::Handle,
 };
 
 /// A connection. Dropping it closes it; what was written is still delivered.
 ///
-/// Its methods take `&self`: one task may read while another writes.
+/// Its methods take `&self`: one task may read while another writes. To give each a half of its own,
+/// [split](Self::into_split) it.
+///
+/// ```no_run
+/// # use netasync::TcpStream;
+/// # async fn example() -> axerrno::AxResult<()> {
+/// let stream = TcpStream::connect("server.example:7").await?;
+/// stream.write_all(b"hello").await?;
+/// let mut answer = [0; 5];
+/// stream.read_exact(&mut answer).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct TcpStream(netstack::TcpStream);
 
 impl TcpStream {
-    /// Connects to `address`; the addresses of a host are tried one after the other.
+    /// Connects to `address`. If there are several, an attempt with the next one begins after 250 ms
+    /// or as soon as one has failed, the first that succeeds counts, and the others are dropped; of
+    /// a host, the addresses of IPv6 and IPv4 take turns (Happy Eyeballs, RFC 8305).
     ///
     /// # Errors
     /// `ConnectionRefused`, `TimedOut`; `NotFound` without a route; `InvalidInput` if `address` is
@@ -36,7 +49,7 @@ impl TcpStream {
     /// Outside of a runtime.
     pub async fn connect(address: impl ToSocketAddrs) -> AxResult<Self> {
         let options = TcpOptions::default();
-        try_each(address, |remote| Self::connect_with(None, remote, options)).await
+        race(address, |remote| Self::connect_with(None, remote, options)).await
     }
 
     pub(super) async fn connect_with(
@@ -44,11 +57,42 @@ impl TcpStream {
         remote: SocketAddr,
         options: TcpOptions,
     ) -> AxResult<Self> {
+        let stream = Self::begin(local, remote, options)?;
+        stream.connected().await?;
+        Ok(stream)
+    }
+
+    /// Begins to connect.
+    pub(crate) fn begin(
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        options: TcpOptions,
+    ) -> AxResult<Self> {
         let stack = Handle::current().stack().clone();
-        let stream = ax(netstack::TcpStream::connect_with(&stack, local, remote, &options))?;
-        ready_io(|| stream.try_connected(), |waker| stream.register(Interest::Write, waker))
-            .await?;
-        Ok(TcpStream(stream))
+        ax(netstack::TcpStream::connect_with(&stack, local, remote, &options)).map(TcpStream)
+    }
+
+    /// Waits for the end of the handshake.
+    pub(super) async fn connected(&self) -> AxResult<()> {
+        poll_fn(|cx| self.poll_connected(cx)).await
+    }
+
+    pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<AxResult<()>> {
+        poll_io(cx, || self.0.try_connected(), |waker| self.0.register(Interest::Write, waker))
+    }
+
+    pub(crate) fn poll_read_from(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<AxResult<usize>> {
+        let register = |waker: &_| self.0.register(Interest::Read, waker);
+        poll_io(cx, || self.0.try_read(buffer), register)
+    }
+
+    pub(crate) fn poll_write_to(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<AxResult<usize>> {
+        let register = |waker: &_| self.0.register(Interest::Write, waker);
+        poll_io(cx, || self.0.try_write(data), register)
     }
 
     pub(super) fn new(stream: netstack::TcpStream) -> Self {
@@ -79,7 +123,7 @@ impl TcpStream {
     /// # Errors
     /// `ConnectionReset`, `TimedOut`.
     pub async fn read(&self, buffer: &mut [u8]) -> AxResult<usize> {
-        ready_io(|| self.0.try_read(buffer), |waker| self.0.register(Interest::Read, waker)).await
+        poll_fn(|cx| self.poll_read_from(cx, buffer)).await
     }
 
     /// Like [`read`](Self::read), but what is copied to `buffer` stays to be read.
@@ -109,7 +153,7 @@ impl TcpStream {
     /// # Errors
     /// `BrokenPipe` after a shutdown, `ConnectionReset`, `TimedOut`.
     pub async fn write(&self, data: &[u8]) -> AxResult<usize> {
-        ready_io(|| self.0.try_write(data), |waker| self.0.register(Interest::Write, waker)).await
+        poll_fn(|cx| self.poll_write_to(cx, data)).await
     }
 
     /// Writes all of `data`.
@@ -122,6 +166,12 @@ impl TcpStream {
             data = &data[len..];
         }
         Ok(())
+    }
+
+    /// Whether it is open and there is nothing to read.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.0.try_peek(&mut [0]) == Err(ReadError::WouldBlock)
+            && !matches!(self.0.try_write(&[]), Err(WriteError::Closed))
     }
 
     /// Shuts one or both halves down.
@@ -137,56 +187,5 @@ impl TcpStream {
     /// What the connection has measured and counted.
     pub fn info(&self) -> TcpInfo {
         self.0.info()
-    }
-}
-
-impl AsyncRead for TcpStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<AxResult<usize>> {
-        let register = |waker: &_| self.0.register(Interest::Read, waker);
-        poll_io(cx, || self.0.try_read(buffer), register)
-    }
-}
-
-impl AsyncWrite for TcpStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<AxResult<usize>> {
-        let register = |waker: &_| self.0.register(Interest::Write, waker);
-        poll_io(cx, || self.0.try_write(data), register)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<AxResult<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<AxResult<()>> {
-        self.0.shutdown(Shutdown::Write);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl embedded_io_async::ErrorType for TcpStream {
-    type Error = io::Error;
-}
-
-impl embedded_io_async::Read for TcpStream {
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, io::Error> {
-        Ok(TcpStream::read(self, buffer).await?)
-    }
-}
-
-impl embedded_io_async::Write for TcpStream {
-    async fn write(&mut self, data: &[u8]) -> Result<usize, io::Error> {
-        Ok(TcpStream::write(self, data).await?)
-    }
-
-    async fn flush(&mut self) -> Result<(), io::Error> {
-        Ok(())
     }
 }

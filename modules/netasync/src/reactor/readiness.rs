@@ -1,4 +1,4 @@
-//! The readiness face of the reactor: a non-blocking call becomes a future.
+//! Readiness: a non-blocking call becomes a future.
 
 use core::{
     future::poll_fn,

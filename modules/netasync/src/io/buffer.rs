@@ -1,0 +1,245 @@
+//! Buffers: fewer calls, and bytes that can be looked at before they are taken.
+
+use alloc::{boxed::Box, vec};
+use core::ops::Range;
+
+use embedded_io_async::{BufRead, ErrorType, Read, Write};
+
+/// Bytes that a buffer holds: a usual request, or a usual response, in one piece.
+const BUFFER_LEN: usize = 4096;
+
+fn buffer() -> Box<[u8]> {
+    vec![0; BUFFER_LEN].into_boxed_slice()
+}
+
+/// Reads ahead, so that a parser may take bytes one by one.
+///
+/// ```no_run
+/// # use netasync::{TcpStream, io::{BufReadExt, BufReader}};
+/// # async fn example() -> axerrno::AxResult<()> {
+/// let stream = TcpStream::connect("10.0.2.2:7").await?;
+/// let mut lines = BufReader::new(stream).lines();
+/// while let Some(line) = lines.next_line().await? {
+///     println!("{line}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct BufReader<S> {
+    stream: S,
+    buffer: Box<[u8]>,
+    /// What of the buffer is filled and not yet taken.
+    unread: Range<usize>,
+}
+
+impl<S> BufReader<S> {
+    /// Buffers what is read from `stream`, 4 KiB at most.
+    pub fn new(stream: S) -> Self {
+        BufReader { stream, buffer: buffer(), unread: 0..0 }
+    }
+
+    /// The stream beneath.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// The stream beneath, to write to it. What it is asked to read may have been read ahead.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    /// Bytes read ahead and not yet taken.
+    pub fn buffered(&self) -> usize {
+        self.unread.len()
+    }
+}
+
+impl<S: ErrorType> ErrorType for BufReader<S> {
+    type Error = S::Error;
+}
+
+impl<S: Read> Read for BufReader<S> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, S::Error> {
+        if self.unread.is_empty() && buffer.len() >= BUFFER_LEN {
+            return self.stream.read(buffer).await;
+        }
+        let unread = self.fill_buf().await?;
+        let len = unread.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&unread[..len]);
+        self.consume(len);
+        Ok(len)
+    }
+}
+
+impl<S: Read> BufRead for BufReader<S> {
+    async fn fill_buf(&mut self) -> Result<&[u8], S::Error> {
+        if self.unread.is_empty() {
+            let len = self.stream.read(&mut self.buffer).await?;
+            self.unread = 0..len;
+        }
+        Ok(&self.buffer[self.unread.clone()])
+    }
+
+    /// # Panics
+    /// If `len` is more than [`fill_buf`](BufRead::fill_buf) has shown.
+    fn consume(&mut self, len: usize) {
+        assert!(len <= self.unread.len(), "more is consumed than was read");
+        self.unread.start += len;
+    }
+}
+
+/// Writing goes through, as if there were no buffer.
+impl<S: Write> Write for BufReader<S> {
+    async fn write(&mut self, data: &[u8]) -> Result<usize, S::Error> {
+        self.stream.write(data).await
+    }
+
+    async fn flush(&mut self) -> Result<(), S::Error> {
+        self.stream.flush().await
+    }
+}
+
+/// Gathers small writes. What has not been [flushed](Write::flush) is lost when it is dropped.
+///
+/// ```no_run
+/// # use netasync::{TcpStream, io::BufWriter};
+/// use embedded_io_async::Write;
+/// # async fn example() -> axerrno::AxResult<()> {
+/// let mut writer = BufWriter::new(TcpStream::connect("10.0.2.2:7").await?);
+/// for number in 0..100_u8 {
+///     writer.write_all(&[number]).await?;
+/// }
+/// writer.flush().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct BufWriter<S> {
+    stream: S,
+    buffer: Box<[u8]>,
+    written: usize,
+}
+
+impl<S> BufWriter<S> {
+    /// Buffers what is written to `stream`, 4 KiB at most.
+    pub fn new(stream: S) -> Self {
+        BufWriter { stream, buffer: buffer(), written: 0 }
+    }
+
+    /// The stream beneath.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+}
+
+impl<S: Write> BufWriter<S> {
+    /// Sends the buffer on. A future dropped midway keeps what has not been sent.
+    async fn drain(&mut self) -> Result<(), S::Error> {
+        while self.written > 0 {
+            let len = self.stream.write(&self.buffer[..self.written]).await?;
+            self.buffer.copy_within(len..self.written, 0);
+            self.written -= len;
+        }
+        Ok(())
+    }
+}
+
+impl<S: ErrorType> ErrorType for BufWriter<S> {
+    type Error = S::Error;
+}
+
+impl<S: Write> Write for BufWriter<S> {
+    async fn write(&mut self, data: &[u8]) -> Result<usize, S::Error> {
+        if data.len() > BUFFER_LEN - self.written {
+            self.drain().await?;
+        }
+        if data.len() >= BUFFER_LEN {
+            return self.stream.write(data).await;
+        }
+        self.buffer[self.written..][..data.len()].copy_from_slice(data);
+        self.written += data.len();
+        Ok(data.len())
+    }
+
+    async fn flush(&mut self) -> Result<(), S::Error> {
+        self.drain().await?;
+        self.stream.flush().await
+    }
+}
+
+/// What has been written is sent first: the peer may be waiting for it before it answers.
+impl<S: Read + Write> Read for BufWriter<S> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, S::Error> {
+        self.drain().await?;
+        self.stream.read(buffer).await
+    }
+}
+
+/// Gathers small writes, and reads ahead: a [`BufReader`] and a [`BufWriter`] that know of each
+/// other.
+///
+/// What has been written is on its way when it has been flushed, or when a read has to wait: a peer
+/// that waits for an answer gets it, and answers to several requests that came together go
+/// together.
+///
+/// ```no_run
+/// # use netasync::{TcpStream, io::BufStream};
+/// use embedded_io_async::{Read, Write};
+/// # async fn example() -> axerrno::AxResult<()> {
+/// let mut stream = BufStream::new(TcpStream::connect("10.0.2.2:7").await?);
+/// stream.write_all(b"ping").await?;
+/// let mut answer = [0; 4];
+/// stream.read(&mut answer).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct BufStream<S>(BufReader<BufWriter<S>>);
+
+impl<S> BufStream<S> {
+    /// Buffers `stream`, 4 KiB each way.
+    pub fn new(stream: S) -> Self {
+        BufStream(BufReader::new(BufWriter::new(stream)))
+    }
+
+    /// The stream beneath.
+    pub fn get_ref(&self) -> &S {
+        self.0.get_ref().get_ref()
+    }
+
+    /// Bytes read ahead and not yet taken.
+    pub fn buffered(&self) -> usize {
+        self.0.buffered()
+    }
+}
+
+impl<S: ErrorType> ErrorType for BufStream<S> {
+    type Error = S::Error;
+}
+
+impl<S: Read + Write> Read for BufStream<S> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, S::Error> {
+        self.0.read(buffer).await
+    }
+}
+
+impl<S: Read + Write> BufRead for BufStream<S> {
+    async fn fill_buf(&mut self) -> Result<&[u8], S::Error> {
+        self.0.fill_buf().await
+    }
+
+    fn consume(&mut self, len: usize) {
+        self.0.consume(len);
+    }
+}
+
+impl<S: Write> Write for BufStream<S> {
+    async fn write(&mut self, data: &[u8]) -> Result<usize, S::Error> {
+        self.0.write(data).await
+    }
+
+    async fn flush(&mut self) -> Result<(), S::Error> {
+        self.0.flush().await
+    }
+}
