@@ -18,6 +18,7 @@ check LOG 'off|error|warn|info|debug|trace' 'off, error, warn, info, debug or tr
 check NET_DEV 'user|tap|relay' 'user, tap or relay'
 check TAP '[A-Za-z0-9_.-]{1,15}' 'the name of a network interface'
 check NET_DUMP 'y|n' 'y or n'
+[[ -z ${AXNET:-} ]] || check AXNET 'ours|upstream' 'ours or upstream'
 check ACCEL 'y|n' 'y or n'
 
 if ! [[ $A =~ ^apps/[a-z0-9_-]+$ && -f $A/Cargo.toml ]]; then

@@ -1,4 +1,5 @@
-# Sourced: the environment in which the target's crates build. Needs $arch, $smp and $log.
+# Sourced: the environment in which the target's crates build. Needs $arch, $smp and $log; $variant,
+# if set, sets programs for upstream's crates apart.
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 
@@ -18,11 +19,14 @@ x86_64)
 esac
 
 # A folder of its own for each number of CPUs, because nearly every crate depends on it.
-export CARGO_TARGET_DIR=$PWD/target/arceos/$arch-smp$smp
+export CARGO_TARGET_DIR=$PWD/target/arceos/$arch-smp$smp${variant:-}
 export AX_CONFIG_PATH=$CARGO_TARGET_DIR/axconfig.toml
 
 mkdir -p "$CARGO_TARGET_DIR"
 config=$(sed "s/^max-cpu-num = [0-9]*/max-cpu-num = $smp/" "platforms/$platform/axconfig.toml")
+# Upstream's drivers look for cards in a window of memory, where q35 has one.
+[[ -z ${variant:-} ]] || config=${config/mmio-ranges = \[/&
+    [0xb000_0000, 0x1000_0000], # PCI configuration space}
 # Untouched unless it changes: its age decides whether everything is rebuilt.
 if [[ ! -f $AX_CONFIG_PATH || $config != "$(<"$AX_CONFIG_PATH")" ]]; then
     printf '%s\n' "$config" >"$AX_CONFIG_PATH"

@@ -1,21 +1,46 @@
 #!/usr/bin/env bash
 # image.sh APP ARCH SMP LOG: builds the image of an application (apps/httpd or httpd).
 # The last line of its output is the image's path, relative to the root of the repository.
+#
+# A program for upstream's ArceOS (apps/threads) is built with our axnet in the place of upstream's, or,
+# with AXNET=upstream, as it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-app=${1##*/} arch=${2:-x86_64} smp=${3:-1} log=${4:-warn}
+app=${1##*/} arch=${2:-x86_64} smp=${3:-1} log=${4:-warn} axnet=${AXNET:-ours}
+manifest=Cargo.toml image=$app-$arch features=() variant=""
+# A program for upstream's ArceOS has a workspace of its own.
+if [[ -f apps/$app/Cargo.lock ]]; then
+    variant=-$axnet
+fi
 # shellcheck source=scripts/env.sh
 source scripts/env.sh
 
-features=()
-if ((smp > 1)); then
-    features=(-p axnet --features axnet/smp)
+if [[ -n $variant ]]; then
+    # Built beside its folder: Cargo would rewrite the lock file, which differs with the patch.
+    manifest=$CARGO_TARGET_DIR/programs/$app/Cargo.toml
+    mkdir -p "${manifest%/*}"
+    cp -pr "apps/$app/Cargo.toml" "apps/$app/src" "${manifest%/*}"
+    lock=apps/$app/Cargo.lock
+    if [[ $axnet == ours ]]; then
+        lock=apps/$app/Cargo-ours.lock
+        features+=(--config "patch.crates-io.axnet.path=\"$PWD/modules/axnet\"")
+    else
+        image=$app-upstream-$arch
+        # It has no other way to learn its address.
+        export AX_IP=${AX_IP:-10.0.2.15} AX_GW=${AX_GW:-10.0.2.2}
+    fi
+    cp -p "$lock" "${manifest%/*}/Cargo.lock"
+    ((smp == 1)) || features+=(--features smp)
+elif ((smp > 1)); then
+    features=(-p axwire --features axwire/smp)
 fi
-cargo build --release --target "$AX_TARGET" -p "$app" "${features[@]}" >&2
+cargo build --release --target "$AX_TARGET" --manifest-path "$manifest" -p "$app" \
+    "${features[@]}" >&2
+[[ -z $variant || -z ${KEEP_LOCK:-} ]] || cp "${manifest%/*}/Cargo.lock" "$lock"
 
-image=target/images/$app-$arch
 mkdir -p target/images
+image=target/images/$image
 # By rename, so that an image in use is never half written.
 cp "$CARGO_TARGET_DIR/$AX_TARGET/release/$app" "$image.$$"
 mv "$image.$$" "$image"

@@ -11,7 +11,7 @@ mem=${MEM:-128M} smp=${SMP:-1} log=${LOG:-warn} net=${NET_DEV:-user} tap=${TAP:-
 
 # PROTOCOL:HOST_PORT:GUEST_PORT of what user networking forwards from 127.0.0.1.
 case $app in
-httpd) ports="tcp:8080:80" ;;
+httpd | threads | threads-upstream) ports="tcp:8080:80" ;;
 echo) ports="tcp:5507:7 udp:5507:7 tcp:5509:9 udp:5509:9 tcp:5519:19 udp:5519:19" ;;
 *) ports="" ;;
 esac
@@ -62,7 +62,7 @@ else
         netdev+=",hostfwd=$protocol:127.0.0.1:$host-:$guest"
         echo "Port $guest/$protocol of the guest is 127.0.0.1:$host"
     done
-    if [[ $app == httpd && $ports =~ ^tcp:([0-9]+):80 ]]; then
+    if [[ $app != echo && $ports =~ ^tcp:([0-9]+):80 ]]; then
         echo "Try: curl http://127.0.0.1:${BASH_REMATCH[1]}/"
     fi
 fi

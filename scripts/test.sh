@@ -27,9 +27,22 @@ on_target() (
 )
 
 target_packages=(-p axnet -p qemu-x86_64)
+# Programs for upstream's ArceOS: each has a workspace of its own.
+programs=()
 for app in apps/*/; do
-    target_packages+=(-p "$(basename "$app")")
+    if [[ -f $app/Cargo.lock ]]; then
+        programs+=("$(basename "$app")")
+    else
+        target_packages+=(-p "$(basename "$app")")
+    fi
 done
+
+format() {
+    cargo fmt --all --check || return
+    for program in "${programs[@]}"; do
+        cargo fmt --manifest-path "apps/$program/Cargo.toml" --check || return
+    done
+}
 
 clippy_target() {
     on_target cargo clippy "${target_packages[@]}" -- -D warnings
@@ -41,15 +54,25 @@ docs() {
         on_target cargo doc --no-deps -p axnet -p qemu-x86_64
 }
 
+# With our network, with upstream's, and for two processors, as the tests have them.
+build_programs() {
+    local program
+    for program in "${programs[@]}"; do
+        scripts/image.sh "$program" && AXNET=upstream scripts/image.sh "$program" || return
+    done
+    scripts/image.sh threads x86_64 2
+}
+
 # Everything that needs the internet happens before the namespace cuts it off.
 end_to_end() {
     cargo fetch &&
+        build_programs &&
         cargo build -p relay &&
         cargo test -p e2e --no-run &&
         scripts/netns.sh cargo test -p e2e
 }
 
-stage "Format" cargo fmt --all --check
+stage "Format" format
 stage "Tidy" cargo run --quiet -p tidy
 stage "Clippy, host" cargo clippy --workspace --all-targets -- -D warnings
 stage "Clippy, target" clippy_target

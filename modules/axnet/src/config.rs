@@ -1,8 +1,8 @@
 //! The network's configuration, from the kernel's command line.
 //!
 //! Words of the form `key=value`: `net.ip=10.0.2.15/24`, `net.gw=10.0.2.2`,
-//! `net.dns=10.0.2.3,1.1.1.1` and `log=info`. Without `net.ip`, or with `net.ip=dhcp`, DHCP is used.
-//! A value that is wrong is reported and DHCP is used instead. Other words belong to others.
+//! `net.dns=10.0.2.3,1.1.1.1` and `log=info`. Without `net.ip`, or with `net.ip=dhcp`, DHCP is
+//! used. A value that is wrong is reported and DHCP is used instead. Other words belong to others.
 
 use alloc::{format, string::String, vec::Vec};
 use core::net::Ipv4Addr;
@@ -59,6 +59,27 @@ pub fn parse(command_line: &str) -> Settings {
         Addressing::Dhcp
     });
     Settings { addressing, log, problems }
+}
+
+/// The command line; if it says nothing about the network, what upstream's variables said when the
+/// image was built: `AX_IP`, the address in a network of 24 bits, and `AX_GW`, its router.
+pub fn or_built_in(command_line: String) -> String {
+    with_variables(command_line, option_env!("AX_IP"), option_env!("AX_GW"))
+}
+
+/// The name server that upstream's images ask.
+const UPSTREAM_DNS: &str = "8.8.8.8";
+
+fn with_variables(command_line: String, ip: Option<&str>, gateway: Option<&str>) -> String {
+    let is_configured = command_line.split_ascii_whitespace().any(|word| word.starts_with("net."));
+    match (ip.filter(|ip| !ip.is_empty()), gateway.filter(|gateway| !gateway.is_empty())) {
+        (Some(_), _) if is_configured => command_line,
+        (Some(ip), None) => format!("net.ip={ip}/24 net.dns={UPSTREAM_DNS} {command_line}"),
+        (Some(ip), Some(gateway)) => {
+            format!("net.ip={ip}/24 net.gw={gateway} net.dns={UPSTREAM_DNS} {command_line}")
+        }
+        (None, _) => command_line,
+    }
 }
 
 #[derive(Default)]
@@ -214,6 +235,19 @@ mod tests {
             let problem = problem(line);
             assert!(problem.starts_with(named), "{line}: {problem}");
         }
+    }
+
+    #[test]
+    fn upstreams_variables_count_unless_the_command_line_says_otherwise() {
+        let line = |line: &str, ip, gateway| with_variables(line.into(), ip, gateway);
+        assert_eq!(line("log=info", None, Some("10.0.2.2")), "log=info");
+        assert_eq!(line("log=info", Some(""), Some("")), "log=info");
+        assert_eq!(line("net.ip=dhcp", Some("10.0.2.15"), None), "net.ip=dhcp");
+        let built_in = line("log=info", Some("10.0.2.15"), Some("10.0.2.2"));
+        assert_eq!(built_in, "net.ip=10.0.2.15/24 net.gw=10.0.2.2 net.dns=8.8.8.8 log=info");
+        assert!(parse(&built_in).problems.is_empty());
+        let alone = line("", Some("10.0.2.15"), None);
+        assert!(parse(&alone).problems.is_empty());
     }
 
     #[test]

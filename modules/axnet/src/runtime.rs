@@ -2,15 +2,17 @@
 
 use core::{future::poll_fn, task::Poll};
 
-use axstd::println;
+use axlog::ax_println as println;
 use netasync::{Handle, Machine, Runner};
+use netdev::Device;
 use netstack::{Config, Instant};
 use qemu_x86_64::{clock, command_line, entropy};
 
 use crate::{
     config::{self, Settings},
     dma::ArceOsHal,
-    idle, irq, memory, nic,
+    idle, irq, memory,
+    nic::{self, Nic},
 };
 
 /// The share of the free memory that sockets and their buffers may take: the rest is the
@@ -35,8 +37,23 @@ impl Machine for ThisMachine {
 /// Sets the machine up, brings the network up and runs `application` to its end. Without a network
 /// card it says why on the console and returns.
 pub fn run(application: impl Future<Output = ()>) {
+    let Some(mut runner) = new_runner(ThisMachine, |nic| nic) else {
+        return;
+    };
+    idle::init();
+    runner.handle().spawn(announce_addresses());
+    runner.block_on(application);
+}
+
+/// Starts the clock, reads the configuration, opens the network card and makes a runtime on what
+/// `device` makes of it. Without a card it says why on the console.
+pub(crate) fn new_runner<D: Device>(
+    machine: impl Machine,
+    device: impl FnOnce(Nic) -> D,
+) -> Option<Runner<D>> {
     clock::init();
-    let Settings { addressing, log, problems } = config::parse(&command_line().unwrap_or_default());
+    let command_line = config::or_built_in(command_line().unwrap_or_default());
+    let Settings { addressing, log, problems } = config::parse(&command_line);
     if let Some(level) = log {
         log::set_max_level(level);
     }
@@ -46,19 +63,20 @@ pub fn run(application: impl Future<Output = ()>) {
     let seed = entropy::seed::<ArceOsHal>();
     let nic = match nic::open() {
         Ok(nic) => nic,
-        Err(error) => return println!("axwire: {error}"),
+        Err(error) => {
+            println!("axwire: {error}");
+            return None;
+        }
     };
-    idle::init();
     let memory_limit = memory::free_bytes() / SOCKETS_SHARE;
     let config = Config { addressing, seed: seed.bytes, memory_limit };
-    let mut runner = Runner::new(ThisMachine, nic, &config);
+    let runner = Runner::new(machine, device(nic), &config);
     runner.handle().stack().set_free_memory(memory::free_bytes);
-    runner.handle().spawn(announce_addresses());
-    runner.block_on(application);
+    Some(runner)
 }
 
 /// Says on the console which address the interface has, whenever that changes.
-async fn announce_addresses() {
+pub(crate) async fn announce_addresses() {
     let handle = Handle::current();
     let mut announced = None;
     poll_fn(|cx| {

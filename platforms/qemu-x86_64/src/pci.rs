@@ -157,6 +157,16 @@ pub fn disable(root: &mut PciRoot<PortAccess>, function: DeviceFunction) {
     root.set_command(function, command - (Command::MEMORY_SPACE | Command::IO_SPACE));
 }
 
+/// Keeps every network card from reaching memory, until it is [`enable`]d again: an earlier
+/// driver's buffers can be freed then.
+pub fn stop_network_cards() {
+    let mut root = root();
+    for (function, _) in functions().iter().filter(|(_, info)| info.class == CLASS_NETWORK) {
+        let (_, command) = root.get_status_command(*function);
+        root.set_command(*function, command - Command::BUS_MASTER);
+    }
+}
+
 /// A virtio network card, ready for its driver.
 #[derive(Debug)]
 pub struct Nic {

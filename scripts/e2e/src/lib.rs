@@ -16,7 +16,7 @@ pub mod wire;
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -60,8 +60,15 @@ pub fn root() -> PathBuf {
 
 /// Builds an application's image and returns its path.
 pub fn image(app: &str) -> PathBuf {
+    image_with(app, &[])
+}
+
+/// The same with variables: `SMP` and `AXNET`.
+fn image_with(app: &str, variables: &[(&'static str, String)]) -> PathBuf {
+    let smp = variables.iter().find(|(name, _)| *name == "SMP").map_or("1", |(_, smp)| smp);
     let output = Command::new(root().join("scripts/image.sh"))
-        .args([app, "x86_64", "1", "warn"])
+        .args([app, "x86_64", smp, "warn"])
+        .envs(variables.iter().cloned())
         .stderr(Stdio::inherit())
         .output()
         .expect("scripts/image.sh can be run");
@@ -113,7 +120,7 @@ impl Boot {
     /// Starts the guest.
     pub fn start(self) -> Guest {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let image = image(self.app);
+        let image = image_with(self.app, &self.variables);
         let forwards = "tcp:20080:80 tcp:20007:7 udp:20007:7 tcp:20009:9 tcp:20019:19";
         let mut child = Command::new(root().join("scripts/qemu.sh"))
             .arg(image)
@@ -121,7 +128,7 @@ impl Boot {
             .env("HOSTFWD", forwards)
             .env("APPEND", self.append)
             .envs(self.variables)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -167,6 +174,12 @@ impl Guest {
     /// Waits until the console shows `text`; returns all that it has shown.
     pub fn wait_for(&self, text: &str) -> String {
         self.console.wait_for(text)
+    }
+
+    /// Types a line on the console.
+    pub fn type_line(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("piped");
+        stdin.write_all(line.as_bytes()).and_then(|()| stdin.write_all(b"\r")).expect("QEMU reads");
     }
 
     /// Waits until QEMU has ended by itself; returns what the console has shown.

@@ -1,0 +1,89 @@
+//! Blocking sockets with the interface of upstream's axnet 0.3.0-preview.3.
+//!
+//! The sockets are netstack's. What is added here is what POSIX adds: a socket is bound, listens,
+//! is being connected or is connected, each call has an error in each of these states, and a call
+//! that cannot be answered parks its task. They are generic over the [`System`] that parks, so that
+//! they are tested with the host's threads; on ArceOS `axnet::TcpSocket` is a [`TcpSocket`] that
+//! parks tasks.
+//!
+//! It differs from upstream's code where that is not what its documentation or POSIX says:
+//!
+//! - a connection that breaks reads `ConnectionReset` or `TimedOut`, not `ConnectionRefused`;
+//! - a second `connect` is `AlreadyConnected`, or `InProgress` while the first is under way;
+//! - a listener's `peer_addr` is `NotConnected`, not an unspecified address;
+//! - `set_nodelay(true)` has small writes sent at once, where upstream's has them gathered.
+//!
+//! Beyond upstream there are timeouts, `take_error`, and errors for what upstream leaves out: an
+//! address that cannot be reached is `NotFound`, one that is not ours `BadAddress`, a spent memory
+//! budget `NoMemory`, a machine without a network card `NoSuchDevice`.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `tcp`, `udp` | [`TcpSocket`], [`UdpSocket`] |
+//! | `dns` | [`dns_query`] |
+//! | `wait` | a call that would block becomes one that waits |
+//! | `error` | errors as the kernel has them |
+
+mod dns;
+mod error;
+mod tcp;
+mod udp;
+mod wait;
+
+use axerrno::AxResult;
+use core::time::Duration;
+use netstack::{Instant, Stack};
+
+pub use self::{dns::dns_query, tcp::TcpSocket, udp::UdpSocket, wait::Expired};
+
+#[cfg(target_os = "none")]
+pub use axio::PollState;
+
+/// Whether a socket can be read or written, as axio has it. (That crate needs an unstable
+/// compiler.)
+#[cfg(not(target_os = "none"))]
+#[derive(Debug, Default, Clone, Copy)]
+pub struct PollState {
+    /// A call that reads would not block.
+    pub readable: bool,
+    /// A call that writes would not block.
+    pub writable: bool,
+}
+
+/// How long the first calls that need an address wait for one, counted from the start of the
+/// machine. Upstream's programs do not know that an address may have to be asked for.
+pub const ADDRESS_PATIENCE: Duration = Duration::from_secs(15);
+
+/// What blocking sockets need of the operating system.
+pub trait System: 'static {
+    /// Holds off preemption of the calling task.
+    type Unpreempted;
+
+    /// The network stack.
+    ///
+    /// # Errors
+    /// `NoSuchDevice` if the machine has no network card.
+    fn stack() -> AxResult<Stack>;
+
+    /// The time since the machine started.
+    fn now() -> Instant;
+
+    /// Parks the calling task until `future` is ready.
+    ///
+    /// # Errors
+    /// `deadline` has come before.
+    fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, Expired>;
+
+    /// Lets whoever polls the stack run.
+    fn yield_now();
+
+    /// Holds off preemption: whoever polls the stack must not find it locked by a task that it
+    /// keeps from running.
+    fn hold_off_preemption() -> Self::Unpreempted;
+}
+
+/// Calls into the stack or a socket, without preemption.
+fn quietly<S: System, R>(call: impl FnOnce() -> R) -> R {
+    let _unpreempted = S::hold_off_preemption();
+    call()
+}

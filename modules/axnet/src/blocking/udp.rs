@@ -1,0 +1,301 @@
+//! UDP.
+
+use core::{
+    fmt,
+    marker::PhantomData,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use axerrno::{AxError, AxResult};
+use netstack::Interest;
+use spin::Mutex;
+
+use super::{
+    PollState, System,
+    error::ax,
+    quietly,
+    wait::{Patience, await_address},
+};
+
+/// A UDP socket, from any number of tasks at a time.
+///
+/// It may send to broadcast addresses, as upstream's may.
+pub struct UdpSocket<S: System> {
+    inner: Mutex<Inner>,
+    patience: Patience,
+    _system: PhantomData<fn() -> S>,
+}
+
+struct Inner {
+    /// None unless it is bound.
+    socket: Option<netstack::UdpSocket>,
+    /// An error that `poll` has found, for the next to receive.
+    error: Option<AxError>,
+}
+
+impl<S: System> Default for UdpSocket<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where it is, and whom it talks to.
+impl<S: System> UdpSocket<S> {
+    /// A socket that is neither bound nor connected.
+    pub const fn new() -> Self {
+        UdpSocket {
+            inner: Mutex::new(Inner { socket: None, error: None }),
+            patience: Patience::new(),
+            _system: PhantomData,
+        }
+    }
+
+    /// What it is bound to. A connected socket has the address that its peer sees.
+    ///
+    /// # Errors
+    /// `NotConnected` if it is not bound.
+    pub fn local_addr(&self) -> AxResult<SocketAddr> {
+        self.with(|inner| Ok(inner.bound()?.local_addr()))
+    }
+
+    /// Whom it is connected to.
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    pub fn peer_addr(&self) -> AxResult<SocketAddr> {
+        self.with(|inner| inner.bound()?.peer_addr().ok_or(AxError::NotConnected))
+    }
+
+    /// Binds to `local_addr`; port 0 means a free one.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is bound; `AddrInUse`; `BadAddress` if no interface has the address;
+    /// `NoMemory`.
+    pub fn bind(&self, local_addr: SocketAddr) -> AxResult {
+        if !local_addr.ip().is_unspecified() {
+            await_address::<S>(local_addr.ip())?;
+        }
+        let stack = S::stack()?;
+        self.with(|inner| {
+            if inner.socket.is_some() {
+                return Err(AxError::InvalidInput);
+            }
+            let socket = ax(netstack::UdpSocket::bind(&stack, local_addr))?;
+            socket.set_broadcast(true);
+            inner.socket = Some(socket);
+            Ok(())
+        })
+    }
+
+    /// Takes datagrams from `addr` only from now on, and [`send`](Self::send)s there. Binds it
+    /// first if it is not.
+    ///
+    /// # Errors
+    /// `NotFound` without a route; `InvalidInput` if `addr` cannot be sent to; `AddrInUse` if
+    /// another socket has the same two ends; those of [`bind`](Self::bind).
+    pub fn connect(&self, addr: SocketAddr) -> AxResult {
+        await_address::<S>(addr.ip())?;
+        if self.with(|inner| inner.socket.is_none()) {
+            let any = match addr.is_ipv4() {
+                true => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                false => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            };
+            self.bind(SocketAddr::new(any, 0))?;
+        }
+        self.with(|inner| ax(inner.bound()?.connect(addr)))
+    }
+
+    /// Closes it. Whoever waits for it fails. It is as new then.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn shutdown(&self) -> AxResult {
+        let was_bound = self.with(|inner| {
+            inner.error = None;
+            inner.socket.take().is_some()
+        });
+        if was_bound {
+            self.patience.wake_all::<S>();
+            // A program that ends now shall have sent what it has.
+            S::yield_now();
+        }
+        Ok(())
+    }
+}
+
+/// Datagrams.
+impl<S: System> UdpSocket<S> {
+    /// Sends one datagram; waits if there is no room. Returns its length.
+    ///
+    /// # Errors
+    /// `NotConnected` if it is not bound, also if it is closed meanwhile; `InvalidInput` if
+    /// `remote_addr` cannot be sent to; `NotFound` without a route; `OutOfRange` if `buf` does not
+    /// fit a datagram; `NoMemory`; `WouldBlock` if it is non-blocking and there is no room;
+    /// `TimedOut` after the write timeout.
+    pub fn send_to(&self, buf: &[u8], remote_addr: SocketAddr) -> AxResult<usize> {
+        if remote_addr.port() == 0 || remote_addr.ip().is_unspecified() {
+            return Err(AxError::InvalidInput);
+        }
+        if self.with(|inner| inner.socket.is_some()) && !self.is_nonblocking() {
+            await_address::<S>(remote_addr.ip())?;
+        }
+        self.write(|socket| ax(socket.try_send_to(buf, remote_addr)))?;
+        Ok(buf.len())
+    }
+
+    /// Sends one datagram to the peer; waits if there is no room. Returns its length.
+    ///
+    /// # Errors
+    /// `NotConnected`; `ConnectionRefused`, once, if an earlier datagram was answered with "port
+    /// unreachable"; those of [`send_to`](Self::send_to).
+    pub fn send(&self, buf: &[u8]) -> AxResult<usize> {
+        self.write(|socket| ax(socket.try_send(buf)))?;
+        Ok(buf.len())
+    }
+
+    /// Waits for a datagram: its length, cut to `buf`'s, and its sender.
+    ///
+    /// # Errors
+    /// `NotConnected` if it is not bound, also if it is closed meanwhile; `ConnectionRefused`,
+    /// once, if the peer of a connected socket has answered a datagram with "port unreachable";
+    /// `WouldBlock` if it is non-blocking and none is there; `TimedOut` after the read timeout.
+    pub fn recv_from(&self, buf: &mut [u8]) -> AxResult<(usize, SocketAddr)> {
+        self.read(|socket| ax(socket.try_recv_from(buf)))
+    }
+
+    /// Like [`recv_from`](Self::recv_from), but the datagram stays to be received.
+    ///
+    /// # Errors
+    /// Those of [`recv_from`](Self::recv_from).
+    pub fn peek_from(&self, buf: &mut [u8]) -> AxResult<(usize, SocketAddr)> {
+        self.read(|socket| ax(socket.try_peek_from(buf)))
+    }
+
+    /// Waits for a datagram from the peer: its length, cut to `buf`'s.
+    ///
+    /// # Errors
+    /// `NotConnected` if it has none; those of [`recv_from`](Self::recv_from).
+    pub fn recv(&self, buf: &mut [u8]) -> AxResult<usize> {
+        self.read(|socket| match socket.peer_addr() {
+            Some(_) => ax(socket.try_recv(buf)),
+            None => Err(AxError::NotConnected),
+        })
+    }
+
+    /// Whether a datagram is there, and whether one can be sent: a bound socket is taken to have
+    /// room.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn poll(&self) -> AxResult<PollState> {
+        Ok(self.with(|inner| {
+            let Some(socket) = &inner.socket else {
+                return PollState { readable: false, writable: false };
+            };
+            let readable = inner.error.is_some()
+                || match ax(socket.try_peek(&mut [])) {
+                    Err(AxError::WouldBlock) => false,
+                    // Told once; so it is kept for whoever receives.
+                    result => {
+                        inner.error = result.err();
+                        true
+                    }
+                };
+            PollState { readable, writable: true }
+        }))
+    }
+}
+
+/// Options.
+impl<S: System> UdpSocket<S> {
+    /// Whether it is non-blocking.
+    pub fn is_nonblocking(&self) -> bool {
+        self.patience.is_nonblocking()
+    }
+
+    /// Has every call fail with `WouldBlock` that would wait.
+    pub fn set_nonblocking(&self, nonblocking: bool) {
+        self.patience.set_nonblocking(nonblocking);
+    }
+
+    /// How long the calls that receive wait; `None` is for ever.
+    pub fn read_timeout(&self) -> Option<Duration> {
+        self.patience.read_timeout()
+    }
+
+    /// Sets it.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> AxResult {
+        self.patience.set_read_timeout(timeout)
+    }
+
+    /// How long the calls that send wait; `None` is for ever.
+    pub fn write_timeout(&self) -> Option<Duration> {
+        self.patience.write_timeout()
+    }
+
+    /// Sets it.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> AxResult {
+        self.patience.set_write_timeout(timeout)
+    }
+}
+
+impl<S: System> UdpSocket<S> {
+    fn with<R>(&self, call: impl FnOnce(&mut Inner) -> R) -> R {
+        quietly::<S, _>(|| call(&mut self.inner.lock()))
+    }
+
+    fn read<T>(&self, mut attempt: impl FnMut(&netstack::UdpSocket) -> AxResult<T>) -> AxResult<T> {
+        self.wait(Interest::Read, self.patience.read_timeout(), |inner| match inner.error.take() {
+            Some(error) => Err(error),
+            None => attempt(inner.bound()?),
+        })
+    }
+
+    fn write(&self, mut attempt: impl FnMut(&netstack::UdpSocket) -> AxResult<()>) -> AxResult<()> {
+        let timeout = self.patience.write_timeout();
+        self.wait(Interest::Write, timeout, |inner| attempt(inner.bound()?))
+    }
+
+    fn wait<T>(
+        &self,
+        interest: Interest,
+        timeout: Option<Duration>,
+        mut attempt: impl FnMut(&mut Inner) -> AxResult<T>,
+    ) -> AxResult<T> {
+        let register = |waker: &_| {
+            self.with(|inner| {
+                if let Some(socket) = &inner.socket {
+                    socket.register(interest, waker);
+                }
+            });
+        };
+        self.patience.wait::<S, T>(timeout, || self.with(&mut attempt), register)
+    }
+}
+
+impl Inner {
+    fn bound(&self) -> AxResult<&netstack::UdpSocket> {
+        self.socket.as_ref().ok_or(AxError::NotConnected)
+    }
+}
+
+impl<S: System> Drop for UdpSocket<S> {
+    fn drop(&mut self) {
+        // There is nothing that could be done about an error.
+        let _ = self.shutdown();
+    }
+}
+
+impl<S: System> fmt::Debug for UdpSocket<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (local, peer) = (self.local_addr().ok(), self.peer_addr().ok());
+        f.debug_struct("UdpSocket").field("local", &local).field("peer", &peer).finish()
+    }
+}
