@@ -26,12 +26,10 @@ pub(super) fn is_readable(connection: &Connection) -> bool {
     connection.readable_len() > 0 || connection.is_at_end()
 }
 
-/// Whether writing would not block.
+/// Whether writing would not block: there is room, or there will never be any.
 pub(super) fn is_writable(connection: &Connection) -> bool {
-    match connection.is_connecting() {
-        true => false,
-        false => connection.writable_len() > 0 || !connection.may_write(),
-    }
+    let has_room = !connection.is_connecting() && connection.writable_len() > 0;
+    has_room || !connection.may_write()
 }
 
 impl Engine {

@@ -438,3 +438,19 @@ fn a_lost_tail_is_probed_and_then_sent_again_at_growing_intervals() {
         assert_eq!(waits, [60, 200, 400, 800, 1600, 3200]);
     }
 }
+
+/// Nothing can be written any more, which whoever waits for room must learn before the peer answers.
+#[test]
+fn a_shutdown_while_connecting_wakes_the_writer() {
+    let mut bench = Bench::new();
+    let stream = dial(&bench.stack(), at(2, 80));
+    let (bell, waker) = Bell::new();
+    stream.register(Interest::Write, &waker);
+    assert_eq!(stream.try_write(b"early"), Err(WriteError::WouldBlock));
+    bench.run_for(Duration::from_millis(10));
+    assert_eq!(bell.rings(), 0);
+    stream.shutdown(Shutdown::Write);
+    bench.run_for(Duration::from_millis(10));
+    assert_eq!(bell.rings(), 1);
+    assert_eq!(stream.try_write(b"late"), Err(WriteError::Closed));
+}
