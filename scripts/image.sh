@@ -32,6 +32,8 @@ if [[ -n $variant ]]; then
     fi
     cp -p "$lock" "${manifest%/*}/Cargo.lock"
     ((smp == 1)) || features+=(--features smp)
+    # With KEEP_LOCK=y the lock file is brought up to date and kept.
+    [[ -n ${KEEP_LOCK:-} ]] || features+=(--locked)
 elif ((smp > 1)); then
     features=(-p axwire --features axwire/smp)
 fi
