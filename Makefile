@@ -34,7 +34,7 @@ export A AXNET ARCH MEM SMP LOG NET_DEV TAP RELAY NET_DUMP ACCEL APPEND
 run:
 	@scripts/check.sh
 	@scripts/setup.sh run
-	@image=$$(scripts/image.sh "$(A)" "$(ARCH)" "$(SMP)" "$(LOG)" | tail -n 1) && \
+	@image=$$(scripts/image.sh "$(A)" "$(ARCH)" "$(SMP)" "$(LOG)") && \
 		scripts/qemu.sh "$$image"
 
 image:

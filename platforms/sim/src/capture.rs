@@ -22,11 +22,6 @@ impl Capture {
     pub fn save(&self, path: &Path) -> io::Result<()> {
         std::fs::write(path, &*self.0.borrow())
     }
-
-    /// The file's length in bytes.
-    pub fn file_len(&self) -> usize {
-        self.0.borrow().len()
-    }
 }
 
 /// What the tap of a host writes to: nothing, unless a capture is wanted.

@@ -69,8 +69,8 @@ const HOW: &str = "\
 {size} MB went to a server and came back, in requests of 50 MB at most on one connection, and every
 byte was compared. *Receives* is the time from the first byte that the client sent to the first of
 the answer, *sends* the time from there to the last, both seen from the server. Megabytes are
-1,000,000 bytes. The figures are medians of {rounds} rounds, with the least and the most in
-parentheses. A direction that takes more than {limit} minutes has failed.
+1,000,000 bytes. Rounds: {rounds}; of more than one the figures are medians, with the least and
+the most in parentheses. A direction that takes more than {limit} minutes has failed.
 
 The server is `apps/httpd` in QEMU without KVM (*axwire*) or a process of this machine in a second
 network namespace (*Linux*). The client is Linux's in either case. Between them is `scripts/relay`
