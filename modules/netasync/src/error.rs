@@ -1,4 +1,4 @@
-//! The one mapping from the stack's errors to ArceOS's.
+//! The one mapping from the stack's errors to ArceOS's, for every API above the stack.
 
 use axerrno::{AxError, AxResult};
 use netstack::{
@@ -7,7 +7,8 @@ use netstack::{
 };
 
 /// An error that an application sees as an [`AxError`].
-pub(crate) trait ToAxError {
+pub trait ToAxError {
+    /// As which one.
     fn to_ax_error(&self) -> AxError;
 }
 
@@ -95,6 +96,17 @@ map! {
     }
 }
 
-pub(crate) fn ax<T>(result: Result<T, impl ToAxError>) -> AxResult<T> {
+/// A result of the stack's as an application sees it.
+///
+/// # Errors
+/// That of `result`.
+///
+/// ```
+/// use axerrno::AxError;
+/// use netasync::error::ax;
+///
+/// assert_eq!(ax::<()>(Err(netstack::ReadError::Reset)), Err(AxError::ConnectionReset));
+/// ```
+pub fn ax<T>(result: Result<T, impl ToAxError>) -> AxResult<T> {
     result.map_err(|error| error.to_ax_error())
 }

@@ -31,7 +31,7 @@ extern crate alloc;
 mod addr;
 mod cancel;
 mod condition;
-mod error;
+pub mod error;
 mod executor;
 mod icmp;
 mod interval;

@@ -72,13 +72,13 @@ async fn addresses(target: Target<'_>) -> AxResult<Vec<SocketAddr>> {
         Target::Address(address) => Ok(vec![address]),
         Target::Addresses(addresses) => Ok(addresses.into()),
         Target::Host(host, port) => {
-            let found = look_up(host).await?;
+            let found = look_up(host, Want::Any).await?;
             Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
         }
     }
 }
 
-pub(crate) async fn look_up(host: &str) -> AxResult<Vec<IpAddr>> {
-    let lookup = ax(Handle::current().stack().resolve(host, Want::Any))?;
+pub(crate) async fn look_up(host: &str, want: Want) -> AxResult<Vec<IpAddr>> {
+    let lookup = ax(Handle::current().stack().resolve(host, want))?;
     ready_io(|| lookup.try_result(), |waker| lookup.register(waker)).await
 }

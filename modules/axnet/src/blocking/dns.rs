@@ -8,9 +8,10 @@ use core::{
 };
 
 use axerrno::{AxError, AxResult};
+use netasync::error::ax;
 use netstack::Want;
 
-use super::{System, error::ax, quietly, wait::await_address};
+use super::{System, quietly, wait::await_address};
 
 /// Looks up the addresses of a host: those of IPv4, or, if it has none, those of IPv6.
 ///

@@ -22,10 +22,8 @@
 //! | `tcp`, `udp` | [`TcpSocket`], [`UdpSocket`] |
 //! | `dns` | [`dns_query`] |
 //! | `wait` | a call that would block becomes one that waits |
-//! | `error` | errors as the kernel has them |
 
 mod dns;
-mod error;
 mod tcp;
 mod udp;
 mod wait;

@@ -9,13 +9,12 @@ use core::{
 };
 
 use axerrno::{AxError, AxResult};
+use netasync::error::ax;
 use netstack::{Interest, Shutdown, TcpListener, TcpOptions, TcpStream};
 use spin::Mutex;
 
 use super::{
-    PollState, System,
-    error::ax,
-    quietly,
+    PollState, System, quietly,
     wait::{Patience, await_address},
 };
 

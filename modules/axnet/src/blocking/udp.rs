@@ -8,13 +8,12 @@ use core::{
 };
 
 use axerrno::{AxError, AxResult};
+use netasync::error::ax;
 use netstack::Interest;
 use spin::Mutex;
 
 use super::{
-    PollState, System,
-    error::ax,
-    quietly,
+    PollState, System, quietly,
     wait::{Patience, await_address},
 };
 

@@ -1,11 +1,11 @@
 //! edge-nal.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axerrno::AxError;
 use edge_nal::{
-    AddrType, Close, Dns, MulticastV4, MulticastV6, Readable, TcpAccept, TcpBind, TcpConnect,
-    TcpShutdown, TcpSplit, UdpBind, UdpConnect, UdpReceive, UdpSend, UdpSplit, UdpSplitMulticast,
+    Close, MulticastV4, MulticastV6, Readable, TcpAccept, TcpBind, TcpConnect, TcpShutdown,
+    TcpSplit, UdpBind, UdpConnect, UdpReceive, UdpSend, UdpSplit, UdpSplitMulticast,
 };
 use embedded_io_async::ErrorType;
 use netstack::{InterfaceId, Shutdown};
@@ -77,24 +77,6 @@ impl Readable for &TcpStream {
     async fn readable(&mut self) -> Result<(), Error> {
         let _read = self.peek(&mut [0]).await;
         Ok(())
-    }
-}
-
-impl Dns for Network {
-    type Error = Error;
-
-    async fn get_host_by_name(&self, host: &str, kind: AddrType) -> Result<IpAddr, Error> {
-        let suits = |ip: &IpAddr| match kind {
-            AddrType::IPv4 => ip.is_ipv4(),
-            AddrType::IPv6 => ip.is_ipv6(),
-            AddrType::Either => true,
-        };
-        self.host(host, suits).await
-    }
-
-    /// Not supported.
-    async fn get_host_by_address(&self, _: IpAddr, _: &mut [u8]) -> Result<usize, Error> {
-        Err(Error(AxError::Unsupported))
     }
 }
 

@@ -1,9 +1,8 @@
 //! embedded-nal-async.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
-use axerrno::AxError;
-use embedded_nal_async::{AddrType, ConnectedUdp, Dns, TcpConnect, UdpStack, UnconnectedUdp};
+use embedded_nal_async::{ConnectedUdp, TcpConnect, UdpStack, UnconnectedUdp};
 
 use super::Network;
 use crate::{TcpStream, UdpSocket, io::Error};
@@ -14,24 +13,6 @@ impl TcpConnect for Network {
 
     async fn connect(&self, remote: SocketAddr) -> Result<TcpStream, Error> {
         Ok(TcpStream::connect(remote).await?)
-    }
-}
-
-impl Dns for Network {
-    type Error = Error;
-
-    async fn get_host_by_name(&self, host: &str, kind: AddrType) -> Result<IpAddr, Error> {
-        let suits = |ip: &IpAddr| match kind {
-            AddrType::IPv4 => ip.is_ipv4(),
-            AddrType::IPv6 => ip.is_ipv6(),
-            AddrType::Either => true,
-        };
-        self.host(host, suits).await
-    }
-
-    /// Not supported.
-    async fn get_host_by_address(&self, _: IpAddr, _: &mut [u8]) -> Result<usize, Error> {
-        Err(Error(AxError::Unsupported))
     }
 }
 

@@ -13,10 +13,10 @@ mod embedded;
 #[cfg(feature = "std")]
 mod futures;
 
-use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use axerrno::AxError;
+use netstack::Want;
 
 use crate::{io, resolve::look_up};
 
@@ -37,12 +37,42 @@ use crate::{io, resolve::look_up};
 pub struct Network;
 
 impl Network {
-    /// The first address of a host that suits; IPv4 before IPv6.
-    async fn host(self, name: &str, suits: impl Fn(&IpAddr) -> bool) -> Result<IpAddr, io::Error> {
-        let addresses: Vec<IpAddr> = match name.parse() {
-            Ok(address) => Vec::from([address]),
-            Err(_) => look_up(name).await?,
-        };
-        addresses.into_iter().find(suits).ok_or(io::Error(AxError::NotFound))
+    /// The first address of a host; IPv4 before IPv6.
+    async fn host(self, name: &str, want: Want) -> Result<IpAddr, io::Error> {
+        let found = look_up(name, want).await?;
+        found.first().copied().ok_or(io::Error(AxError::NotFound))
     }
 }
+
+/// Names, which both crates ask for in the same words.
+macro_rules! names {
+    ($($nal:ident)*) => {$(
+        impl $nal::Dns for Network {
+            type Error = io::Error;
+
+            async fn get_host_by_name(
+                &self,
+                host: &str,
+                kind: $nal::AddrType,
+            ) -> Result<IpAddr, io::Error> {
+                let want = match kind {
+                    $nal::AddrType::IPv4 => Want::Ipv4,
+                    $nal::AddrType::IPv6 => Want::Ipv6,
+                    $nal::AddrType::Either => Want::Any,
+                };
+                self.host(host, want).await
+            }
+
+            /// Not supported.
+            async fn get_host_by_address(
+                &self,
+                _: IpAddr,
+                _: &mut [u8],
+            ) -> Result<usize, io::Error> {
+                Err(io::Error(AxError::Unsupported))
+            }
+        }
+    )*};
+}
+
+names!(edge_nal embedded_nal_async);
