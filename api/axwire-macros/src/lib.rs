@@ -2,6 +2,12 @@
 //!
 //! It needs no parser: the function it is put on goes, as it stands, inside the `main` that the
 //! kernel (or the host's C runtime) calls.
+//!
+//! ```compile_fail
+//! # extern crate self as axwire;
+//! #[axwire_macros::main]
+//! fn main() {} // error: axwire::main goes on `async fn main()`
+//! ```
 
 use proc_macro::{TokenStream, TokenTree};
 
@@ -9,6 +15,20 @@ use proc_macro::{TokenStream, TokenTree};
 /// up, the function runs, and when it returns the machine is powered off.
 ///
 /// The function may return nothing or a `Result` whose error is shown on the console.
+///
+/// ```standalone_crate
+/// # extern crate self as axwire;
+/// # pub use axwire_macros::main;
+/// # pub fn start<F: Future<Output = Result<(), String>>>(application: F) {
+/// #     use std::task::{Context, Poll, Waker};
+/// #     let polled = std::pin::pin!(application).poll(&mut Context::from_waker(Waker::noop()));
+/// #     assert_eq!(polled, Poll::Ready(Err("there is no network".into())));
+/// # }
+/// #[axwire::main]
+/// async fn main() -> Result<(), String> {
+///     Err("there is no network".into())
+/// }
+/// ```
 #[proc_macro_attribute]
 pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let tokens = match check(&arguments, &item) {

@@ -6,7 +6,17 @@
 //!
 //! # From an empty folder to an answer
 //!
-//! **1. The folder.** In a checkout of Axwire, make `apps/hello` with a `Cargo.toml`:
+//! It takes a checkout of Axwire, and a machine with Debian or Ubuntu, on which the command of step 3
+//! installs what is missing. The checkout may lie anywhere; here it is `axwire`, and the commands
+//! are given in the folder that holds it.
+//!
+//! **1. The folder:**
+//!
+//! ```sh
+//! mkdir -p hello/src
+//! ```
+//!
+//! The application names Axwire in its `hello/Cargo.toml`:
 //!
 //! ```toml
 //! [package]
@@ -15,11 +25,11 @@
 //! edition = "2024"
 //!
 //! [dependencies]
-//! axwire.workspace = true
+//! axwire = { path = "../axwire/api/axwire" }
 //! ```
 //!
-//! **2. The program**, `apps/hello/src/main.rs`. The first line makes it an image's program on a
-//! machine without an operating system; on a host it compiles as it is, for its tests.
+//! **2. The program.** The first line makes it an image's program on a machine without an operating
+//! system; on a host it compiles as it is, for its tests. It goes into `hello/src/main.rs`:
 //!
 //! ```no_run
 //! #![cfg_attr(target_os = "none", no_std, no_main)]
@@ -57,10 +67,11 @@
 //! ```
 //!
 //! **3. The image.** One command builds it and boots it under QEMU, whose network passes port 8007
-//! of this machine on to port 7 of the guest:
+//! of this machine on to port 7 of the guest. The folder must have the application's name; without a
+//! lock file of its own it gets the checkout's. The console says `hello: listening on 0.0.0.0:7`.
 //!
 //! ```sh
-//! make run A=apps/hello HOSTFWD=tcp:8007:7
+//! make -C axwire run A=$PWD/hello HOSTFWD=tcp:8007:7
 //! ```
 //!
 //! **4. The answer**, from another terminal:
@@ -144,6 +155,21 @@ pub use backend::println;
 pub use futures_util::{self, join, select_biased, try_join};
 
 /// Sockets.
+///
+/// ```no_run
+/// use axwire::net::{TcpListener, UdpSocket, lookup_host, ping};
+/// # use axwire::time::Duration;
+///
+/// # async fn example() -> axwire::io::AxResult<()> {
+/// let listener = TcpListener::bind("[::]:7").await?;
+/// let socket = UdpSocket::bind("0.0.0.0:7").await?;
+/// for address in lookup_host("server.example:7").await? {
+///     let taken = ping(address.ip(), Duration::from_secs(1)).await?;
+///     socket.send_to(b"hello", address).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub mod net {
     pub use netasync::{
         AsyncIoBackend, Completion, IcmpSocket, Incoming, IoOperation, IoReactor, Network, Outcome,
@@ -161,6 +187,17 @@ pub mod net {
 
     /// What the network stack has counted, and what it holds now.
     ///
+    /// ```no_run
+    /// # async fn example() -> axwire::io::AxResult<()> {
+    /// let stats = axwire::net::stats();
+    /// axwire::println!("{} connections, {} bytes", stats.tcp_open, stats.memory_used);
+    /// for (name, figure) in stats.iter().filter(|(_, figure)| *figure > 0) {
+    ///     axwire::println!("{name}: {figure}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     /// Outside of a runtime.
     pub fn stats() -> Stats {
@@ -168,6 +205,17 @@ pub mod net {
     }
 
     /// Waits until the interface has an IPv4 address.
+    ///
+    /// ```no_run
+    /// # async fn example() -> axwire::io::AxResult<()> {
+    /// use axwire::{net, time::{Duration, timeout}};
+    ///
+    /// if timeout(Duration::from_secs(10), net::has_address()).await.is_err() {
+    ///     axwire::println!("there is no DHCP server");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// Outside of a runtime.
@@ -186,6 +234,19 @@ pub mod net {
 }
 
 /// Reading, writing and errors.
+///
+/// ```no_run
+/// use axwire::{io::{AxResult, BufReadExt, BufReader, copy}, net::TcpStream};
+///
+/// # async fn example(mut stream: TcpStream, mut log: TcpStream) -> AxResult<()> {
+/// let mut lines = BufReader::new(&stream).lines();
+/// while let Some(line) = lines.next_line().await?.filter(|line| !line.is_empty()) {
+///     axwire::println!("{line}");
+/// }
+/// copy(&mut lines.into_inner(), &mut log).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub mod io {
     pub use axerrno::{AxError, AxResult};
     pub use embedded_io_async::{BufRead, Read, Write};
@@ -196,16 +257,39 @@ pub mod io {
 }
 
 /// Clocks and timers.
+///
+/// ```no_run
+/// use axwire::time::{Duration, interval, sleep, uptime};
+///
+/// # async fn example() {
+/// sleep(Duration::from_millis(100)).await;
+/// let mut seconds = interval(Duration::from_secs(1));
+/// while uptime() < Duration::from_secs(60) {
+///     seconds.tick().await;
+/// }
+/// # }
+/// ```
 pub mod time {
     pub use core::time::Duration;
 
-    pub use netasync::{Elapsed, Interval, Sleep, interval, sleep, timeout};
+    pub use netasync::{Elapsed, Interval, Sleep, Timeout, interval, sleep, timeout};
     pub use netstack::Instant;
 
     use netasync::Handle;
 
     /// The time since the machine started, more or less: it counts from the start of the runtime's
     /// clock and never runs backwards.
+    ///
+    /// ```no_run
+    /// # async fn example() -> axwire::io::AxResult<()> {
+    /// use axwire::time::{Duration, sleep, uptime};
+    ///
+    /// let begun = uptime();
+    /// sleep(Duration::from_secs(5)).await;
+    /// assert!(uptime() - begun >= Duration::from_secs(5));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// Outside of a runtime.
@@ -215,6 +299,21 @@ pub mod time {
 }
 
 /// Tasks.
+///
+/// ```no_run
+/// use axwire::task::{CancellationToken, spawn};
+///
+/// # async fn serve() {}
+/// # async fn example() {
+/// let stop = CancellationToken::new();
+/// let server = spawn({
+///     let stop = stop.clone();
+///     async move { stop.run_until_cancelled(serve()).await }
+/// });
+/// stop.cancel();
+/// assert!(server.await.is_ok());
+/// # }
+/// ```
 pub mod task {
     pub use netasync::{
         AbortHandle, CancellationToken, JoinError, JoinHandle, LocalSet, spawn, yield_now,
@@ -222,14 +321,33 @@ pub mod task {
 }
 
 /// Random numbers.
+///
+/// ```no_run
+/// # async fn example() {
+/// let mut key = [0; 32];
+/// axwire::random::fill(&mut key);
+/// # }
+/// ```
 pub mod random {
     pub use netasync::fill_random as fill;
 }
 
 /// Memory.
+///
+/// ```
+/// /// Room for a message, unless the machine is short of memory.
+/// fn buffer(len: usize) -> Option<Vec<u8>> {
+///     (axwire::memory::free() / 2 > len).then(|| Vec::with_capacity(len))
+/// }
+/// assert!(buffer(1000).is_some());
+/// ```
 pub mod memory {
-    /// Bytes that can still be allocated. An allocation that fails ends a unikernel: look first
-    /// before buffering what others send.
+    /// Bytes that can still be allocated; none if they lie in small pieces. An allocation that
+    /// fails ends a unikernel: look first before buffering what others send.
+    ///
+    /// ```
+    /// assert!(axwire::memory::free() > 1 << 20, "the machine is short of memory");
+    /// ```
     pub fn free() -> usize {
         crate::backend::free_memory()
     }
@@ -237,13 +355,43 @@ pub mod memory {
 
 /// What the application was started with: the kernel's command line in an image, the arguments on a
 /// host.
+///
+/// ```
+/// /// The value of a word `key=value`.
+/// fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+///     line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+/// }
+/// let line = axwire::command_line();
+/// assert_eq!(value(&line, "broker").unwrap_or("10.0.2.2:1883"), "10.0.2.2:1883");
+/// ```
 pub fn command_line() -> String {
     backend::command_line()
 }
 
 /// What an `async fn main` may return.
+///
+/// ```
+/// use axwire::Termination;
+///
+/// // With this, `async fn main() -> Exit` is possible.
+/// struct Exit(u8);
+///
+/// impl Termination for Exit {
+///     fn complaint(self) -> Option<String> {
+///         (self.0 != 0).then(|| format!("exit code {}", self.0))
+///     }
+/// }
+/// assert_eq!(Exit(3).complaint(), Some("exit code 3".into()));
+/// ```
 pub trait Termination {
     /// What to say on the console, if something went wrong.
+    ///
+    /// ```
+    /// use axwire::{Termination, io::AxError};
+    ///
+    /// assert_eq!(Ok::<(), AxError>(()).complaint(), None);
+    /// assert_eq!(Err(AxError::AddrInUse).complaint(), Some(AxError::AddrInUse.to_string()));
+    /// ```
     fn complaint(self) -> Option<String>;
 }
 

@@ -3,6 +3,14 @@
 //! Words of the form `key=value`: `net.ip=10.0.2.15/24`, `net.gw=10.0.2.2`,
 //! `net.dns=10.0.2.3,1.1.1.1` and `log=info`. Without `net.ip`, or with `net.ip=dhcp`, DHCP is
 //! used. A value that is wrong is reported and DHCP is used instead. Other words belong to others.
+//!
+//! ```
+//! use netstack::Addressing;
+//!
+//! let settings = axnet::config::parse("net.ip=10.0.2.15/24 net.gw=10.0.2.2 verbose");
+//! let Addressing::Static(config) = settings.addressing else { panic!() };
+//! assert_eq!((config.address.octets(), config.prefix_len), ([10, 0, 2, 15], 24));
+//! ```
 
 use alloc::{format, string::String, vec::Vec};
 use core::net::Ipv4Addr;
@@ -11,6 +19,13 @@ use log::LevelFilter;
 use netstack::{Addressing, Ipv4Config};
 
 /// What the command line says.
+///
+/// ```
+/// use axnet::config::{Settings, parse};
+///
+/// let Settings { log, problems, .. } = parse("net.ip=dhcp log=debug");
+/// assert_eq!((log, problems.len()), (Some(log::LevelFilter::Debug), 0));
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where the interface's address comes from.
@@ -63,6 +78,11 @@ pub fn parse(command_line: &str) -> Settings {
 
 /// The command line; if it says nothing about the network, what upstream's variables said when the
 /// image was built: `AX_IP`, the address in a network of 24 bits, and `AX_GW`, its router.
+///
+/// ```
+/// let command_line = axnet::config::or_built_in("net.ip=dhcp".into());
+/// assert_eq!(command_line, "net.ip=dhcp", "it says something");
+/// ```
 pub fn or_built_in(command_line: String) -> String {
     with_variables(command_line, option_env!("AX_IP"), option_env!("AX_GW"))
 }

@@ -2,7 +2,7 @@
 
 mod world;
 
-use std::{net::Ipv4Addr, sync::Arc, thread, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, thread};
 
 use axerrno::AxError;
 
@@ -118,7 +118,7 @@ fn a_dropped_socket_delivers_and_its_port_is_free_again() {
 
 #[test]
 fn a_non_blocking_socket_says_would_block_and_poll_says_when_not() {
-    World::run(Plan::default(), |_| {
+    World::run(Plan::default(), |world| {
         let listener = listener(80);
         listener.set_nonblocking(true);
         assert!(listener.is_nonblocking());
@@ -130,31 +130,34 @@ fn a_non_blocking_socket_says_would_block_and_poll_says_when_not() {
         assert!(!unconnected.readable && !unconnected.writable);
         peer.set_nonblocking(true);
         assert_eq!(peer.connect(here(80)), Err(AxError::WouldBlock));
-        until(|| peer.poll().unwrap().writable);
+        world.until(|| peer.poll().unwrap().writable);
         assert_eq!((peer.take_error(), peer.peer_addr()), (None, Ok(here(80))));
-        until(|| listener.poll().unwrap().readable);
+        world.until(|| listener.poll().unwrap().readable);
+        let backlog = || world.stack().stats().tcp_backlog;
+        assert_eq!(backlog(), 1, "asking takes nothing");
+        assert!(listener.poll().unwrap().readable && backlog() == 1);
         let server = listener.accept().unwrap();
         assert!(!server.is_nonblocking());
 
         assert_eq!(peer.recv(&mut [0; 8]), Err(AxError::WouldBlock));
         assert!(!peer.poll().unwrap().readable);
         server.send(b"hello").unwrap();
-        until(|| peer.poll().unwrap().readable);
+        world.until(|| peer.poll().unwrap().readable);
         assert_eq!(peer.recv(&mut [0; 8]), Ok(5));
         while peer.send(&[0; 4096]) != Err(AxError::WouldBlock) {}
         assert!(!peer.poll().unwrap().writable);
         server.recv(&mut [0; 200_000]).unwrap();
-        until(|| peer.poll().unwrap().writable);
+        world.until(|| peer.poll().unwrap().writable);
     });
 }
 
 #[test]
 fn a_non_blocking_attempt_that_fails_is_told_once() {
-    World::run(Plan::default(), |_| {
+    World::run(Plan::default(), |world| {
         let client = TcpSocket::new();
         client.set_nonblocking(true);
         assert_eq!(client.connect(there(9)), Err(AxError::WouldBlock));
-        until(|| client.poll().map(|state| state.writable) != Ok(false) || closed(&client));
+        world.until(|| client.poll().map(|state| state.writable) != Ok(false) || closed(&client));
         assert_eq!(client.take_error(), Some(AxError::ConnectionRefused));
         assert_eq!(client.take_error(), None);
         assert_eq!(client.peer_addr(), Err(AxError::NotConnected));
@@ -163,12 +166,6 @@ fn a_non_blocking_attempt_that_fails_is_told_once() {
 
 fn closed(socket: &TcpSocket) -> bool {
     socket.connect(there(9)) != Err(AxError::InProgress)
-}
-
-fn until(done: impl Fn() -> bool) {
-    while !done() {
-        thread::sleep(Duration::from_micros(100));
-    }
 }
 
 #[test]
@@ -193,6 +190,23 @@ fn datagrams_come_and_go() {
         let other = PeerUdpSocket::new();
         other.bind(there(53)).unwrap();
         assert_eq!(other.send_to(b"!", everybody), Ok(1));
+    });
+}
+
+#[test]
+fn a_socket_whose_buffer_is_full_cannot_be_written() {
+    World::run(Plan::default(), |world| {
+        let socket = UdpSocket::new();
+        socket.connect(there(9)).unwrap();
+        socket.set_nonblocking(true);
+        assert!(socket.poll().unwrap().writable);
+        let frozen = world.freeze();
+        while socket.poll().unwrap().writable {
+            assert_eq!(socket.send(&[0; 1000]), Ok(1000));
+        }
+        assert_eq!(socket.send(b"!"), Err(AxError::WouldBlock));
+        drop(frozen);
+        world.until(|| socket.poll().unwrap().writable);
     });
 }
 
@@ -234,8 +248,9 @@ fn the_first_calls_wait_for_an_address() {
     let plan = Plan { addressing: late, ..Plan::default() };
     World::run(plan, |world| {
         let stack = world.peer_stack();
+        let waiting = world.clone();
         let server = world.spawn(move || {
-            thread::sleep(Duration::from_millis(300));
+            waiting.until_parked(1);
             // DHCP has no server here: the address comes by hand.
             let id = netstack::InterfaceId::FIRST;
             stack.add_address(id, world::THERE, 24).unwrap();

@@ -21,6 +21,14 @@ use axerrno::{AxError, AxResult};
 pub trait ToSocketAddrs {
     /// What is named, before any name is looked up.
     ///
+    /// ```
+    /// use netasync::{Target, ToSocketAddrs};
+    ///
+    /// assert_eq!("10.0.2.2:80".to_target()?, Target::Address("10.0.2.2:80".parse().unwrap()));
+    /// assert_eq!("no port".to_target(), Err(axerrno::AxError::InvalidInput));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` if the text has no port.
     fn to_target(&self) -> AxResult<Target<'_>>;

@@ -1,4 +1,13 @@
 //! The one mapping from the stack's errors to ArceOS's, for every API above the stack.
+//!
+//! ```
+//! use axerrno::AxError;
+//! use netasync::error::{ToAxError, ax};
+//!
+//! let sent: Result<(), _> = Err(netstack::SendError::TooLong);
+//! assert_eq!(ax(sent), Err(AxError::OutOfRange));
+//! assert_eq!(netstack::AcceptError::WouldBlock.to_ax_error(), AxError::WouldBlock);
+//! ```
 
 use axerrno::{AxError, AxResult};
 use netstack::{
@@ -7,8 +16,24 @@ use netstack::{
 };
 
 /// An error that an application sees as an [`AxError`].
+///
+/// ```
+/// use axerrno::AxError;
+/// use netasync::error::ToAxError;
+/// use netstack::{BindError, WriteError};
+///
+/// assert_eq!(BindError::InUse.to_ax_error(), AxError::AddrInUse);
+/// assert_eq!(WriteError::Closed.to_ax_error(), AxError::BrokenPipe);
+/// ```
 pub trait ToAxError {
     /// As which one.
+    ///
+    /// ```
+    /// use netasync::error::ToAxError;
+    ///
+    /// let error = netstack::ConnectError::Refused.to_ax_error();
+    /// assert_eq!(error, axerrno::AxError::ConnectionRefused);
+    /// ```
     fn to_ax_error(&self) -> AxError;
 }
 

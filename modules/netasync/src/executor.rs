@@ -5,7 +5,7 @@ use core::{
     fmt,
     future::poll_fn,
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use async_task::{FallibleTask, Runnable};
@@ -70,6 +70,13 @@ where
 
 impl Handle {
     /// The same as [`spawn`], from outside of the runtime.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// let mut runner = world::host();
+    /// let task = runner.handle().clone().spawn(async { 6 * 7 });
+    /// assert_eq!(runner.block_on(task), Ok(42));
+    /// ```
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -82,9 +89,9 @@ impl Handle {
             None => drop(task),
         };
         let abort = AbortHandle::default();
-        let (runnable, task) = async_task::spawn(abort.clone().guard(future), schedule);
+        let (runnable, task) = async_task::spawn(abort.guard(future), schedule);
         runnable.schedule();
-        JoinHandle { task: Some(task.fallible()), abort }
+        JoinHandle { task: Some(task.fallible()), is_awaited: false, abort }
     }
 }
 
@@ -100,22 +107,56 @@ impl Handle {
 pub struct JoinHandle<T> {
     /// `None` only while it is being dropped.
     task: Option<FallibleTask<Option<T>>>,
+    /// The task keeps a waker of whoever awaits it.
+    is_awaited: bool,
     abort: AbortHandle,
 }
 
 impl<T> JoinHandle<T> {
     /// Stops the task when it waits the next time: its future is dropped, and whoever awaits this
     /// gets a [`JoinError`]. Does nothing if the task has ended.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let task = spawn(std::future::pending::<()>());
+    /// task.abort();
+    /// assert_eq!(task.await, Err(JoinError));
+    /// # Ok(()) });
+    /// ```
     pub fn abort(&self) {
         self.abort.abort();
     }
 
     /// The same for somebody who does not own this.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let task = spawn(std::future::pending::<()>());
+    /// let handle = task.abort_handle();
+    /// spawn(async move { handle.abort() });
+    /// assert_eq!(task.await, Err(JoinError));
+    /// # Ok(()) });
+    /// ```
     pub fn abort_handle(&self) -> AbortHandle {
         self.abort.clone()
     }
 
     /// Whether the task has ended.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let task = spawn(async {});
+    /// assert!(!task.is_finished());
+    /// yield_now().await;
+    /// assert!(task.is_finished());
+    /// # Ok(()) });
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.task.as_ref().is_none_or(FallibleTask::is_finished)
     }
@@ -128,13 +169,19 @@ impl<T> Future for JoinHandle<T> {
         let Some(task) = &mut self.task else {
             return Poll::Ready(Err(JoinError));
         };
-        Pin::new(task).poll(cx).map(|ended| ended.flatten().ok_or(JoinError))
+        let polled = Pin::new(task).poll(cx);
+        self.is_awaited = polled.is_pending();
+        polled.map(|ended| ended.flatten().ok_or(JoinError))
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
+        if let Some(mut task) = self.task.take() {
+            if self.is_awaited {
+                // Puts another waker in the place of the one that the task keeps.
+                let _ended = Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop()));
+            }
             task.detach();
         }
     }
@@ -147,46 +194,97 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 /// Stops a task; made by [`JoinHandle::abort_handle`]. Clones stop the same one.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netasync::*;
+/// # world::run(async {
+/// let tasks = [1, 2, 3].map(|_| spawn(std::future::pending::<()>()));
+/// let handles: Vec<AbortHandle> = tasks.iter().map(JoinHandle::abort_handle).collect();
+/// handles.iter().for_each(AbortHandle::abort);
+/// for task in tasks {
+///     assert_eq!(task.await, Err(JoinError));
+/// }
+/// # Ok(()) });
+/// ```
 #[derive(Debug, Clone, Default)]
-pub struct AbortHandle(Arc<Abort>);
-
-#[derive(Debug, Default)]
-struct Abort {
-    is_aborted: AtomicBool,
-    task: AtomicWaker,
+pub struct AbortHandle {
+    is_aborted: Arc<AtomicBool>,
+    /// The task itself has it weakly: with its own waker it would keep itself for ever.
+    task: Arc<AtomicWaker>,
 }
 
 impl AbortHandle {
     /// As [`JoinHandle::abort`].
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let task = spawn(std::future::pending::<()>());
+    /// let handle: AbortHandle = task.abort_handle();
+    /// handle.abort();
+    /// assert!(task.await.is_err());
+    /// // It has ended: nothing happens.
+    /// handle.abort();
+    /// # Ok(()) });
+    /// ```
     pub fn abort(&self) {
-        self.0.is_aborted.store(true, Ordering::Release);
-        self.0.task.wake();
+        self.is_aborted.store(true, Ordering::Release);
+        self.task.wake();
     }
 
     /// Runs `future` until it ends or is to be stopped.
     ///
     /// Not futures-util's `Abortable`: it looks at itself by a reference that covers the future,
     /// which Miri does not allow for one that refers to itself.
-    async fn guard<F: Future>(self, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
-        poll_fn(|cx| {
-            // Registered first, so that it is not missed in between.
-            self.0.task.register(cx.waker());
-            match self.0.is_aborted.load(Ordering::Acquire) {
-                true => Poll::Ready(None),
-                false => future.as_mut().poll(cx).map(Some),
-            }
-        })
-        .await
+    fn guard<F: Future>(&self, future: F) -> impl Future<Output = Option<F::Output>> + use<F> {
+        let (is_aborted, slot) = (self.is_aborted.clone(), Arc::downgrade(&self.task));
+        async move {
+            let mut future = pin!(future);
+            let output = poll_fn(|cx| {
+                // Registered first, so that it is not missed in between.
+                if let Some(slot) = slot.upgrade() {
+                    slot.register(cx.waker());
+                }
+                match is_aborted.load(Ordering::Acquire) {
+                    true => Poll::Ready(None),
+                    false => future.as_mut().poll(cx).map(Some),
+                }
+            })
+            .await;
+            drop(slot.upgrade().and_then(|slot| slot.take()));
+            output
+        }
     }
 }
 
 /// The task ended without a result: it was aborted, or its runtime has gone.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netasync::*;
+/// # world::run(async {
+/// let task = spawn(std::future::pending::<()>());
+/// task.abort();
+/// assert_eq!(task.await.unwrap_err().to_string(), "the task was cancelled");
+/// # Ok(()) });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JoinError;
 
 impl JoinError {
     /// Whether the task was aborted; there is no other reason, because a panic ends everything.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let task = spawn(std::future::pending::<()>());
+    /// task.abort();
+    /// assert!(task.await.is_err_and(|error| error.is_cancelled()));
+    /// # Ok(()) });
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         true
     }

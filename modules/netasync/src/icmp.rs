@@ -8,7 +8,12 @@ use core::{
 use axerrno::{AxError, AxResult};
 use netstack::{Echo, Interest, Received};
 
-use crate::{error::ax, reactor::ready_io, runtime::Handle, timer::timeout};
+use crate::{
+    error::ax,
+    reactor::{Source, ready_io},
+    runtime::Handle,
+    timer::timeout,
+};
 
 /// Sends echo requests, and receives their replies and the errors about them.
 ///
@@ -29,6 +34,15 @@ impl IcmpSocket {
     /// A socket for requests to `address` and others of its IP version, with an identifier of its
     /// own.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let socket = IcmpSocket::towards("fe80::1".parse().unwrap())?;
+    /// assert_eq!(socket.ttl(), 64);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// `NoMemory`; `AddrInUse` if all 65,536 identifiers are.
     ///
@@ -41,29 +55,73 @@ impl IcmpSocket {
 
     /// Sends an echo request; waits if there is no room.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let socket = IcmpSocket::towards([127, 0, 0, 1].into())?;
+    /// socket.send_to(1, b"are you there?", [127, 0, 0, 1].into()).await?;
+    /// // It is a socket of IPv4.
+    /// let sent = socket.send_to(2, b"and you?", "::1".parse().unwrap()).await;
+    /// assert_eq!(sent, Err(axerrno::AxError::InvalidInput));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// `NotFound` without a route; `OutOfRange` if `data` does not fit a packet; `InvalidInput` if
     /// `address` is of the other IP version; `PermissionDenied` if it is a broadcast address.
     pub async fn send_to(&self, sequence: u16, data: &[u8], address: IpAddr) -> AxResult<()> {
         let send = || self.0.try_send_to(sequence, data, SocketAddr::new(address, 0));
-        ready_io(send, |waker| self.0.register(Interest::Write, waker)).await
+        ready_io(Source::Echoes(&self.0, Interest::Write), send).await
     }
 
     /// Waits for a reply, or an error about a request; its data is cut to `buffer`'s length.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let socket = IcmpSocket::towards([127, 0, 0, 1].into())?;
+    /// socket.send_to(7, b"are you there?", [127, 0, 0, 1].into()).await?;
+    /// let mut buffer = [0; 64];
+    /// let echo = socket.recv(&mut buffer).await?;
+    /// assert_eq!((echo.sequence, echo.error), (7, None));
+    /// assert_eq!(&buffer[..echo.received.len], b"are you there?");
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// None today.
     pub async fn recv(&self, buffer: &mut [u8]) -> AxResult<Echo> {
         let receive = || self.0.try_receive(buffer);
-        ready_io(receive, |waker| self.0.register(Interest::Read, waker)).await
+        ready_io(Source::Echoes(&self.0, Interest::Read), receive).await
     }
 
     /// Hops that a request may take; 64 by default.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let socket = IcmpSocket::towards([127, 0, 0, 1].into())?;
+    /// // To see which router is the third.
+    /// socket.set_ttl(3);
+    /// assert_eq!(socket.ttl(), 3);
+    /// # Ok(()) });
+    /// ```
     pub fn set_ttl(&self, ttl: u8) {
         self.0.set_hop_limit(ttl);
     }
 
     /// What [`set_ttl`](Self::set_ttl) has set.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// assert_eq!(IcmpSocket::towards([127, 0, 0, 1].into())?.ttl(), 64);
+    /// # Ok(()) });
+    /// ```
     pub fn ttl(&self) -> u8 {
         self.0.hop_limit()
     }
@@ -121,6 +179,16 @@ impl RawSocket {
     /// A socket for a protocol by its IANA number, of the IP version of `address`, which does not
     /// matter otherwise.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// /// OSPF, for IPv6.
+    /// let socket = RawSocket::towards("ff02::5".parse().unwrap(), 89)?;
+    /// assert_eq!(socket.ttl(), 64);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// `NoMemory`.
     ///
@@ -134,30 +202,70 @@ impl RawSocket {
     /// Sends a packet, whose checksums are the caller's; waits if there is no room. Returns the
     /// payload's length.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let socket = RawSocket::towards([127, 0, 0, 1].into(), 89)?;
+    /// assert_eq!(socket.send_to(b"hello", [127, 0, 0, 1].into()).await?, 5);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// Those of [`IcmpSocket::send_to`].
     pub async fn send_to(&self, payload: &[u8], address: IpAddr) -> AxResult<usize> {
         let send = || self.0.try_send_to(payload, SocketAddr::new(address, 0));
-        ready_io(send, |waker| self.0.register(Interest::Write, waker)).await?;
+        ready_io(Source::Packets(&self.0, Interest::Write), send).await?;
         Ok(payload.len())
     }
 
     /// Waits for a packet's payload, cut to `buffer`'s length, and tells all about it. Ports are
     /// zero.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let socket = RawSocket::towards([127, 0, 0, 1].into(), 89)?;
+    /// socket.send_to(b"hello", [127, 0, 0, 1].into()).await?;
+    /// let received = socket.recv(&mut [0; 3]).await?;
+    /// assert_eq!((received.len, received.full_len), (3, 5));
+    /// assert!(received.from.ip().is_loopback());
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// None today.
     pub async fn recv(&self, buffer: &mut [u8]) -> AxResult<Received> {
         let receive = || self.0.try_receive(buffer);
-        ready_io(receive, |waker| self.0.register(Interest::Read, waker)).await
+        ready_io(Source::Packets(&self.0, Interest::Read), receive).await
     }
 
     /// Hops that a packet may take; 64 by default.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let socket = RawSocket::towards([224, 0, 0, 5].into(), 89)?;
+    /// // OSPF does not leave the link (RFC 2328 section A.1).
+    /// socket.set_ttl(1);
+    /// assert_eq!(socket.ttl(), 1);
+    /// # Ok(()) });
+    /// ```
     pub fn set_ttl(&self, ttl: u8) {
         self.0.set_hop_limit(ttl);
     }
 
     /// What [`set_ttl`](Self::set_ttl) has set.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// assert_eq!(RawSocket::towards([224, 0, 0, 5].into(), 89)?.ttl(), 64);
+    /// # Ok(()) });
+    /// ```
     pub fn ttl(&self) -> u8 {
         self.0.hop_limit()
     }

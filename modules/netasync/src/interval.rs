@@ -39,6 +39,19 @@ pub fn interval(period: Duration) -> Interval {
 }
 
 /// Made by [`interval`].
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netasync::*;
+/// # world::run(async {
+/// use futures_util::StreamExt;
+/// # use core::time::Duration;
+/// let begun = Handle::current().now();
+/// // As a stream, it has the combinators of streams.
+/// let ticks: Vec<_> = interval(Duration::from_secs(2)).take(3).collect().await;
+/// assert_eq!(ticks[2] - begun, Duration::from_secs(4));
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 pub struct Interval {
     period: Duration,
@@ -47,8 +60,21 @@ pub struct Interval {
 
 impl Interval {
     /// Waits for the next tick, and tells when it was due. Dropping the future loses no tick.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # use core::time::Duration;
+    /// let mut interval = interval(Duration::from_secs(1));
+    /// let first = interval.tick().await;
+    /// let second = interval.tick().await;
+    /// assert_eq!(second - first, Duration::from_secs(1));
+    /// # Ok(()) });
+    /// ```
     pub async fn tick(&mut self) -> Instant {
-        poll_fn(|cx| self.poll_tick(cx)).await
+        let tick = Tick(self);
+        poll_fn(|cx| tick.0.poll_tick(cx)).await
     }
 
     fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
@@ -57,6 +83,15 @@ impl Interval {
             self.next = sleep_until(due + self.period);
             due
         })
+    }
+}
+
+/// Dropping it takes the timer away, but not the tick.
+struct Tick<'a>(&'a mut Interval);
+
+impl Drop for Tick<'_> {
+    fn drop(&mut self) {
+        self.0.next.give_up();
     }
 }
 

@@ -7,6 +7,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `runner` | [`Runner`]: ready tasks, stack, sleep |
+//! | `polling` | whether to look for work a little longer before a sleep |
 //! | `executor`, `wake` | [`spawn`], [`JoinHandle`], the ready queue and the flag that ends a sleep |
 //! | `local` | [`LocalSet`], for futures that are not `Send` |
 //! | `timer`, `interval` | [`sleep`], [`timeout`], [`yield_now`], [`interval`](interval()) |
@@ -22,6 +23,23 @@
 //! `models` has models of what several processors or an interrupt may do at once, for loom.
 //!
 //! Every future may be dropped at any point: nothing is lost that a later call would have seen.
+//!
+//! ```
+//! # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+//! use netasync::{TcpListener, TcpStream, spawn};
+//!
+//! # world::run(async {
+//! let listener = TcpListener::bind("0.0.0.0:7").await?;
+//! let greeting = spawn(async move {
+//!     let (stream, _peer) = listener.accept().await?;
+//!     stream.write_all(b"hello").await
+//! });
+//! let stream = TcpStream::connect("localhost:7").await?;
+//! let mut buffer = [0; 5];
+//! stream.read_exact(&mut buffer).await?;
+//! assert_eq!((&buffer, greeting.await), (b"hello", Ok(Ok(()))));
+//! # Ok(()) });
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -41,6 +59,7 @@ mod machine;
 #[cfg(all(test, loom))]
 mod models;
 mod nal;
+mod polling;
 mod race;
 mod random;
 mod reactor;
@@ -68,10 +87,10 @@ pub use reactor::{
 };
 pub use resolve::lookup_host;
 pub use runner::Runner;
-pub use runtime::Handle;
+pub use runtime::{Handle, has_address};
 pub use tcp::{
     Incoming, OwnedReadHalf, OwnedWriteHalf, Pool, Pooled, ReuniteError, TcpListener, TcpSocket,
     TcpStream,
 };
-pub use timer::{Elapsed, Sleep, sleep, timeout, yield_now};
+pub use timer::{Elapsed, Sleep, Timeout, sleep, timeout, yield_now};
 pub use udp::UdpSocket;

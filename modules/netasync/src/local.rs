@@ -39,16 +39,50 @@ pub struct LocalSet {
 
 impl LocalSet {
     /// An empty set.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let tasks = LocalSet::new();
+    /// assert_eq!(tasks.run_until(async { 6 * 7 }).await, 42);
+    /// # Ok(()) });
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds a task. It runs while [`run_until`](Self::run_until) is awaited.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # use std::{cell::Cell, rc::Rc};
+    /// let (tasks, shared) = (LocalSet::new(), Rc::new(Cell::new(0)));
+    /// let inner = shared.clone();
+    /// tasks.spawn_local(async move { inner.set(42) });
+    /// tasks.run_until(yield_now()).await;
+    /// assert_eq!(shared.get(), 42);
+    /// # Ok(()) });
+    /// ```
     pub fn spawn_local(&self, future: impl Future<Output = ()> + 'static) {
         self.spawned.borrow_mut().push(future.boxed_local());
     }
 
     /// Runs the set's tasks until `future` ends; then drops those that have not ended.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # use core::time::Duration;
+    /// let tasks = LocalSet::new();
+    /// tasks.spawn_local(std::future::pending());
+    /// // The task that never ends is dropped.
+    /// tasks.run_until(sleep(Duration::from_secs(1))).await;
+    /// # Ok(()) });
+    /// ```
     pub async fn run_until<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         let mut running = FuturesUnordered::new();

@@ -16,7 +16,7 @@ use netstack::{Lookup, Want};
 use crate::{
     addr::{Target, ToSocketAddrs},
     error::ax,
-    reactor::poll_io,
+    reactor::{Source, Wait},
     runtime::Handle,
     timer::{Sleep, sleep},
 };
@@ -106,7 +106,7 @@ struct Candidates {
     port: u16,
     /// IPv6, IPv4; a list that was given is in the first as it is.
     queues: [VecDeque<SocketAddr>; 2],
-    lookups: [Option<Lookup>; 2],
+    lookups: [Option<(Lookup, Wait)>; 2],
     /// Whose turn it is.
     turn: usize,
     has_waited: bool,
@@ -140,7 +140,7 @@ impl Candidates {
         let stack = Handle::current().stack().clone();
         for (kind, want) in [Want::Ipv6, Want::Ipv4].into_iter().enumerate() {
             match ax(stack.resolve(host, want)) {
-                Ok(lookup) => candidates.lookups[kind] = Some(lookup),
+                Ok(lookup) => candidates.lookups[kind] = Some((lookup, Wait::default())),
                 Err(error) => candidates.complain(error),
             }
         }
@@ -149,11 +149,10 @@ impl Candidates {
 
     fn look_up(&mut self, cx: &mut Context<'_>) {
         for kind in 0..self.lookups.len() {
-            let Some(lookup) = &self.lookups[kind] else {
+            let Some((lookup, wait)) = &mut self.lookups[kind] else {
                 continue;
             };
-            if let Poll::Ready(result) =
-                poll_io(cx, || lookup.try_result(), |waker| lookup.register(waker))
+            if let Poll::Ready(result) = wait.poll(cx, Source::Name(lookup), || lookup.try_result())
             {
                 self.lookups[kind] = None;
                 self.add(kind, result);

@@ -9,7 +9,7 @@ use netstack::Want;
 use crate::{
     addr::{Target, ToSocketAddrs},
     error::ax,
-    reactor::ready_io,
+    reactor::{Source, ready_io},
     runtime::Handle,
 };
 
@@ -80,5 +80,5 @@ async fn addresses(target: Target<'_>) -> AxResult<Vec<SocketAddr>> {
 
 pub(crate) async fn look_up(host: &str, want: Want) -> AxResult<Vec<IpAddr>> {
     let lookup = ax(Handle::current().stack().resolve(host, want))?;
-    ready_io(|| lookup.try_result(), |waker| lookup.register(waker)).await
+    ready_io(Source::Name(&lookup), || lookup.try_result()).await
 }

@@ -12,6 +12,7 @@ use netstack::{Config, Next, Stack};
 use crate::{
     executor::ReadyQueue,
     machine::Machine,
+    polling::Polling,
     random::Random,
     runtime::{Handle, Shared},
     timer::Timers,
@@ -40,14 +41,39 @@ pub struct Runner<D> {
     handle: Handle,
     device: D,
     wake: Arc<WakeFlag>,
+    polling: Polling,
 }
 
 impl<D: Device> Runner<D> {
     /// A runtime on `machine` with `device`.
+    ///
+    /// ```
+    /// use netasync::{Machine, Runner};
+    /// use netstack::{Addressing, Config, Instant};
+    ///
+    /// /// A host that does not sleep, but waits.
+    /// struct Host(std::time::Instant);
+    ///
+    /// impl Machine for Host {
+    ///     fn now(&self) -> Instant {
+    ///         Instant::from_micros(self.0.elapsed().as_micros() as u64)
+    ///     }
+    ///
+    ///     fn sleep(&self, _: Option<Instant>, _: &dyn Fn() -> bool) {
+    ///         std::thread::yield_now();
+    ///     }
+    /// }
+    ///
+    /// let (device, _) = netdev::cable::cable([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], 1500);
+    /// let config = Config { addressing: Addressing::Dhcp, seed: [7; 32], memory_limit: 1 << 20 };
+    /// let mut runner = Runner::new(Host(std::time::Instant::now()), device, &config);
+    /// assert_eq!(runner.block_on(async { 6 * 7 }), 42);
+    /// ```
     pub fn new(machine: impl Machine, device: D, config: &Config) -> Self {
         let stack = Stack::new(config, &device);
         let wake = Arc::new(WakeFlag::default());
         stack.set_poller(&Waker::from(wake.clone()));
+        let polling = Polling::new(machine.polling_window());
         let shared = Shared {
             stack,
             ready: ReadyQueue::new(wake.clone()),
@@ -55,15 +81,30 @@ impl<D: Device> Runner<D> {
             machine: Box::new(machine),
             random: Random::new(config.seed),
         };
-        Runner { handle: Handle(Arc::new(shared)), device, wake }
+        Runner { handle: Handle(Arc::new(shared)), device, wake, polling }
     }
 
     /// The runtime that this drives.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # let mut runner = world::host();
+    /// let task = runner.handle().spawn(async {});
+    /// runner.turn();
+    /// assert!(task.is_finished());
+    /// ```
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
     /// Runs `future` to its end, and every spawned task meanwhile.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # let mut runner = world::host();
+    /// let addresses = runner.block_on(netasync::lookup_host("localhost:80")).unwrap();
+    /// assert_eq!(addresses.map(|address| address.port()).collect::<Vec<_>>(), [80, 80]);
+    /// ```
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let _entered = self.handle.enter();
         let main = Arc::new(WakeFlag::default());
@@ -77,9 +118,10 @@ impl<D: Device> Runner<D> {
             {
                 return output;
             }
-            match self.turn() {
-                Next::Now => {}
+            match self.turn_within() {
+                Next::Now => self.polling.active(|| self.handle.now()),
                 _ if main.is_raised() => {}
+                _ if self.polling.goes_on(|| self.handle.now()) => {}
                 Next::At(deadline) => self.sleep(Some(deadline)),
                 Next::Idle => self.sleep(None),
             }
@@ -87,8 +129,23 @@ impl<D: Device> Runner<D> {
     }
 
     /// One turn: due timers, ready tasks, the stack. Never sleeps.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # let mut runner = world::host();
+    /// use netstack::Next;
+    ///
+    /// runner.handle().spawn(async { netasync::sleep(core::time::Duration::from_secs(1)).await });
+    /// while runner.turn() == Next::Now {}
+    /// assert!(matches!(runner.turn(), Next::At(_)), "the caller may sleep");
+    /// ```
     pub fn turn(&mut self) -> Next {
         let _entered = self.handle.enter();
+        self.turn_within()
+    }
+
+    /// The same within the runtime.
+    fn turn_within(&mut self) -> Next {
         let Shared { stack, ready, timers, .. } = &*self.handle.0;
         // Lowered before anything is looked at: what is raised from here on is seen by the sleep.
         self.wake.lower();

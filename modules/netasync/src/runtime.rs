@@ -3,12 +3,13 @@
 use alloc::{boxed::Box, sync::Arc};
 use core::fmt;
 
-use netstack::{Instant, Stack};
+use netstack::{ConnectError, Instant, Stack};
 
 use crate::{
     executor::ReadyQueue,
     machine::Machine,
     random::Random,
+    reactor::{Source, ready_io},
     sync::{current, replace_current},
     timer::Timers,
 };
@@ -35,6 +36,16 @@ pub struct Handle(pub(crate) Arc<Shared>);
 impl Handle {
     /// The runtime that the calling task runs in.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let handle = Handle::current();
+    /// let task = spawn(async move { handle.now() });
+    /// assert!(task.await.is_ok());
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Panics
     /// Outside of a runtime, as tokio's does.
     pub fn current() -> Handle {
@@ -42,11 +53,31 @@ impl Handle {
     }
 
     /// The network stack.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let address = Handle::current().stack().ipv4().expect("a static one");
+    /// assert_eq!(address.prefix_len, 24);
+    /// # Ok(()) });
+    /// ```
     pub fn stack(&self) -> &Stack {
         &self.0.stack
     }
 
     /// The time now, by the machine's clock.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # use core::time::Duration;
+    /// let begun = Handle::current().now();
+    /// sleep(Duration::from_secs(5)).await;
+    /// assert_eq!(Handle::current().now() - begun, Duration::from_secs(5));
+    /// # Ok(()) });
+    /// ```
     pub fn now(&self) -> Instant {
         self.0.machine.now()
     }
@@ -55,6 +86,24 @@ impl Handle {
     pub(crate) fn enter(&self) -> Entered {
         Entered(replace_current(Some(self.clone())))
     }
+}
+
+/// Waits until the first interface has an IPv4 address.
+///
+/// ```no_run
+/// # async fn example() {
+/// netasync::has_address().await;
+/// println!("{:?}", netasync::Handle::current().stack().ipv4());
+/// # }
+/// ```
+///
+/// # Panics
+/// Outside of a runtime.
+pub async fn has_address() {
+    let stack = Handle::current().stack().clone();
+    let look = || stack.ipv4().map(drop).ok_or(ConnectError::WouldBlock);
+    // There is no other error than that one.
+    let _ = ready_io(Source::Config(&stack), look).await;
 }
 
 impl fmt::Debug for Handle {

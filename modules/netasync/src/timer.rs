@@ -3,13 +3,14 @@
 use alloc::collections::BTreeMap;
 use core::{
     fmt, mem,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use axerrno::AxError;
 use netstack::Instant;
+use pin_project_lite::pin_project;
 
 use crate::{runtime::Handle, sync::Mutex};
 
@@ -82,6 +83,19 @@ pub(crate) fn sleep_until(deadline: Instant) -> Sleep {
 }
 
 /// The future of [`sleep`]. Dropping it takes the timer away.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netasync::*;
+/// # world::run(async {
+/// # use core::time::Duration;
+/// use futures_util::future::{Either, select};
+///
+/// let (first, second) = (sleep(Duration::from_secs(1)), sleep(Duration::from_secs(2)));
+/// let woken = select(first, second).await;
+/// assert!(matches!(woken, Either::Left(((), _second))));
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 #[must_use = "a future does nothing unless awaited"]
 pub struct Sleep {
@@ -94,6 +108,13 @@ pub struct Sleep {
 impl Sleep {
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// Takes the timer away until it is polled again.
+    pub(crate) fn give_up(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.handle.0.timers.remove((self.deadline, id));
+        }
     }
 }
 
@@ -115,13 +136,11 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.handle.0.timers.remove((self.deadline, id));
-        }
+        self.give_up();
     }
 }
 
-/// Waits for `future` for at most `duration`; then drops it.
+/// Waits for `future` for at most `duration`, counted from its first poll; then drops it.
 ///
 /// ```no_run
 /// # async fn example() -> axerrno::AxResult<()> {
@@ -138,19 +157,58 @@ impl Drop for Sleep {
 ///
 /// # Panics
 /// Outside of a runtime.
-pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let mut sleep = pin!(sleep(duration));
-    let mut future = pin!(future);
-    core::future::poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
+    Timeout { future, duration, limit: None }
+}
+
+pin_project! {
+    /// The future of [`timeout`].
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # use core::time::Duration;
+    /// let limited: Timeout<_> = timeout(Duration::from_secs(1), async { 6 * 7 });
+    /// assert_eq!(limited.await, Ok(42));
+    /// # Ok(()) });
+    /// ```
+    #[derive(Debug)]
+    #[must_use = "a future does nothing unless awaited"]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        duration: Duration,
+        // Most futures are ready at once, and then the time it is does not matter.
+        limit: Option<Sleep>,
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        sleep.as_mut().poll(cx).map(|()| Err(Elapsed))
-    })
-    .await
+        let limit = this.limit.get_or_insert_with(|| sleep(*this.duration));
+        Pin::new(limit).poll(cx).map(|()| Err(Elapsed))
+    }
 }
 
 /// The time given to [`timeout`] was up.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netasync::*;
+/// # world::run(async {
+/// # use core::time::Duration;
+/// let result = timeout(Duration::from_secs(1), std::future::pending::<()>()).await;
+/// assert_eq!(result, Err(Elapsed));
+/// assert_eq!(axerrno::AxError::from(Elapsed), axerrno::AxError::TimedOut);
+/// # Ok(()) });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed;
 

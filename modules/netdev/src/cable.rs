@@ -1,11 +1,25 @@
 //! Two devices joined by a wire in memory: what one end transmits, the other receives, in order.
 //!
 //! Deterministic and lossless; for tests on the host.
+//!
+//! ```
+//! use netdev::{Device, Transmitter, TxOffload, cable::cable};
+//!
+//! let (mut left, right) = cable([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], 1500);
+//! let (_, tx) = left.split();
+//! let fits = (0..1000).take_while(|_| {
+//!     tx.is_ready() && tx.transmit(60, TxOffload::default(), |_| true)
+//! });
+//! assert_eq!(fits.count(), 256, "a ring of a usual network card");
+//! ```
 
 use alloc::{collections::VecDeque, rc::Rc, vec, vec::Vec};
 use core::cell::RefCell;
 
-use crate::{Device, DeviceInfo, ETHERNET_HEADER_LEN, MacAddress, Receiver, Transmitter};
+use crate::{
+    Device, DeviceInfo, ETHERNET_HEADER_LEN, MacAddress, Offloads, Receiver, RxOffload,
+    Transmitter, TxOffload,
+};
 
 /// Frames that each direction of a cable holds: the ring size of a usual NIC, so that a sender that
 /// outruns the receiver meets a transmitter that is not ready.
@@ -14,6 +28,13 @@ const CAPACITY: usize = 256;
 type Queue = Rc<RefCell<VecDeque<Vec<u8>>>>;
 
 /// One end of a cable made by [`cable`].
+///
+/// ```
+/// use netdev::{Device, cable::{CableEnd, cable}};
+///
+/// let ends: (CableEnd, CableEnd) = cable([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], 1500);
+/// assert_eq!(ends.1.info().mac, [2, 0, 0, 0, 0, 2]);
+/// ```
 #[derive(Debug)]
 pub struct CableEnd {
     info: DeviceInfo,
@@ -22,10 +43,24 @@ pub struct CableEnd {
 }
 
 /// The receiving half of a [`CableEnd`].
+///
+/// ```
+/// # use netdev::{Device, Receiver, cable::{CableReceiver, cable}};
+/// # let (mut left, _) = cable([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], 1500);
+/// let rx: &mut CableReceiver = left.split().0;
+/// assert_eq!(rx.receive(|frame, _| frame.len()), None);
+/// ```
 #[derive(Debug)]
 pub struct CableReceiver(Queue);
 
 /// The transmitting half of a [`CableEnd`].
+///
+/// ```
+/// # use netdev::{Device, Transmitter, cable::{CableTransmitter, cable}};
+/// # let (mut left, _) = cable([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], 1500);
+/// let tx: &mut CableTransmitter = left.split().1;
+/// assert!(tx.is_ready());
+/// ```
 #[derive(Debug)]
 pub struct CableTransmitter {
     queue: Queue,
@@ -35,17 +70,17 @@ pub struct CableTransmitter {
 /// Joins two devices with the given addresses; both have an MTU of `mtu` bytes.
 ///
 /// ```
-/// use netdev::{Device, Receiver, Transmitter, cable::cable};
+/// use netdev::{Device, Receiver, Transmitter, TxOffload, cable::cable};
 ///
 /// let (mut left, mut right) = cable([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], 1500);
-/// left.split().1.transmit(60, |frame| frame.fill(7));
-/// assert_eq!(right.split().0.receive(|frame| frame.len()), Some(60));
-/// assert_eq!(right.split().0.receive(|frame| frame.len()), None);
+/// left.split().1.transmit(60, TxOffload::default(), |frame| frame.fill(7));
+/// assert_eq!(right.split().0.receive(|frame, _| frame.len()), Some(60));
+/// assert_eq!(right.split().0.receive(|frame, _| frame.len()), None);
 /// ```
 pub fn cable(left: MacAddress, right: MacAddress, mtu: usize) -> (CableEnd, CableEnd) {
     let (to_right, to_left) = (Queue::default(), Queue::default());
     let end = |mac, rx: &Queue, tx: &Queue| CableEnd {
-        info: DeviceInfo { mac, mtu },
+        info: DeviceInfo { mac, mtu, offloads: Offloads::default() },
         rx: CableReceiver(rx.clone()),
         tx: CableTransmitter { queue: tx.clone(), frame_len_max: mtu + ETHERNET_HEADER_LEN },
     };
@@ -72,9 +107,9 @@ impl Device for CableEnd {
 }
 
 impl Receiver for CableReceiver {
-    fn receive<R>(&mut self, read: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+    fn receive<R>(&mut self, read: impl FnOnce(&mut [u8], RxOffload) -> R) -> Option<R> {
         let mut frame = self.0.borrow_mut().pop_front()?;
-        Some(read(&mut frame))
+        Some(read(&mut frame, RxOffload::default()))
     }
 }
 
@@ -83,8 +118,18 @@ impl Transmitter for CableTransmitter {
         self.queue.borrow().len() < CAPACITY
     }
 
-    fn transmit<R>(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+    fn segmented_len_max(&mut self) -> usize {
+        self.frame_len_max
+    }
+
+    fn transmit<R>(
+        &mut self,
+        len: usize,
+        offload: TxOffload,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
         assert!(self.is_ready(), "transmit on a full cable");
+        assert_eq!(offload, TxOffload::default(), "a cable does nothing to frames");
         assert!(len <= self.frame_len_max, "a frame of {len} bytes exceeds the MTU");
         let mut frame = vec![0; len];
         let result = write(&mut frame);

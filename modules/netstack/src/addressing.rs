@@ -15,6 +15,19 @@ use crate::{
 };
 
 /// An IPv4 address with all that belongs to it.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// let config = Ipv4Config {
+///     address: [10, 0, 0, 1].into(),
+///     prefix_len: 24,
+///     gateway: None,
+///     dns: vec![[10, 0, 0, 2].into()],
+/// };
+/// assert_eq!(stack.ipv4(), Some(config));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ipv4Config {
     /// Our address.
@@ -28,6 +41,14 @@ pub struct Ipv4Config {
 }
 
 /// Where an interface's IPv4 address comes from. IPv6 addresses it makes by itself.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// let device = world::device();
+/// let stack = Stack::new(&Config { addressing: Addressing::Dhcp, ..world::config() }, &device);
+/// assert_eq!(stack.ipv4(), None, "no server has answered");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addressing {
     /// From a DHCP server.

@@ -19,7 +19,7 @@ use rand_core::{RngCore, SeedableRng};
 use slab::Slab;
 
 use crate::{
-    flow::{Budget, Flow, FlowId, Kind, WakerSet},
+    flow::{Budget, Flow, FlowId, Kind, Registrations, WakerSet},
     hash::Keyed,
     ip::{InterfaceId, Ip, Loopback, NeighbourKey, Unresolved},
     resolver::Lookups,
@@ -54,6 +54,10 @@ pub(crate) struct Engine {
 
     /// Something has changed since flows looked at their paths.
     pub(crate) are_paths_stale: bool,
+    /// When an address or what configures them is due, if `is_control_stale` is not set.
+    pub(crate) control_due: Option<Instant>,
+    /// Something may have changed that. Reading, writing and segments of connections do not.
+    pub(crate) is_control_stale: bool,
     loopback: Loopback,
     deadlines: BTreeSet<(Instant, FlowId)>,
     /// Flows that wait until a neighbour answers.
@@ -61,6 +65,7 @@ pub(crate) struct Engine {
 
     pub(crate) lookups: Lookups,
     pub(crate) config_waiters: WakerSet,
+    pub(crate) registrations: Registrations,
     pub(crate) budget: Budget,
     pub(crate) stats: Stats,
     /// To be woken when the lock has been let go.
@@ -86,11 +91,14 @@ impl Engine {
             idents: HashMap::with_hasher(hasher),
             raw_sockets: BTreeMap::new(),
             are_paths_stale: false,
+            control_due: None,
+            is_control_stale: true,
             loopback: Loopback::default(),
             deadlines: BTreeSet::new(),
             waiting: BTreeMap::new(),
             lookups: Lookups::default(),
             config_waiters: WakerSet::default(),
+            registrations: Registrations::default(),
             budget: Budget::new(config.memory_limit),
             stats: Stats::default(),
             woken: Vec::new(),
@@ -121,10 +129,7 @@ impl Engine {
         let is_done = self.turn(id, rx, tx, budget);
         tx.flush();
         // After the device: what it brought may have an answer within this host.
-        let mut loopback = core::mem::take(&mut self.loopback);
-        let (rx, tx) = loopback.split();
-        let is_loopback_done = self.turn(InterfaceId::LOOPBACK, rx, tx, budget);
-        self.loopback = loopback;
+        let is_loopback_done = !self.has_work_on_loopback() || self.turn_of_loopback(budget);
         if !had_work && self.has_work_beside(id) {
             // Another interface has something to do; whoever polls that one must hear of it.
             self.woken.extend(self.poller.clone());
@@ -138,6 +143,14 @@ impl Engine {
             Some(deadline) => Next::At(deadline),
             None => Next::Idle,
         }
+    }
+
+    fn turn_of_loopback(&mut self, budget: usize) -> bool {
+        let mut loopback = core::mem::take(&mut self.loopback);
+        let (rx, tx) = loopback.split();
+        let is_done = self.turn(InterfaceId::LOOPBACK, rx, tx, budget);
+        self.loopback = loopback;
+        is_done
     }
 
     /// Returns whether nothing is left to do.
@@ -182,7 +195,7 @@ impl Engine {
             if !has_room && id != InterfaceId::LOOPBACK {
                 return true;
             }
-            if rx.receive(|frame| self.frame(id, frame, tx)).is_none() {
+            if rx.receive(|frame, offload| self.frame(id, frame, offload, tx)).is_none() {
                 return false;
             }
         }
@@ -295,9 +308,11 @@ impl Engine {
     }
 
     fn has_work_on(&self, id: InterfaceId) -> bool {
-        self.ip.interface(id).has_work()
-            || self.ip.interface(InterfaceId::LOOPBACK).has_work()
-            || !self.loopback.is_empty()
+        self.ip.interface(id).has_work() || self.has_work_on_loopback()
+    }
+
+    fn has_work_on_loopback(&self) -> bool {
+        self.ip.interface(InterfaceId::LOOPBACK).has_work() || !self.loopback.is_empty()
     }
 
     fn has_work_beside(&self, id: InterfaceId) -> bool {

@@ -20,6 +20,17 @@ macro_rules! errors {
 
 errors! {
     /// Why a socket could not be bound or could not listen.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// let listener = TcpListener::bind(&stack, "0.0.0.0:80".parse()?, 8)?;
+    /// let second = TcpListener::bind(&stack, "0.0.0.0:80".parse()?, 8);
+    /// assert_eq!(second.unwrap_err(), BindError::InUse);
+    /// assert_eq!(BindError::InUse.to_string(), "the address is already in use");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     BindError {
         /// Another socket has the port.
         InUse = "the address is already in use",
@@ -38,6 +49,17 @@ errors! {
     }
 
     /// Why a connection was not made.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// let stream = TcpStream::connect(&stack, None, "127.0.0.1:80".parse()?)?;
+    /// assert_eq!(stream.try_connected(), Err(ConnectError::WouldBlock));
+    /// poll();
+    /// assert_eq!(stream.try_connected(), Err(ConnectError::Refused));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ConnectError {
         /// The handshake has not ended; ask again when woken.
         WouldBlock = "the connection is not yet established",
@@ -58,12 +80,32 @@ errors! {
     }
 
     /// Why no connection could be accepted.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// let listener = TcpListener::bind(&stack, "0.0.0.0:80".parse()?, 8)?;
+    /// assert_eq!(listener.try_accept().unwrap_err(), AcceptError::WouldBlock);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     AcceptError {
         /// None is waiting; ask again when woken.
         WouldBlock = "no connection is waiting",
     }
 
     /// Why a stream could not be read.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// # let (client, server) = world::pair(&stack, &mut poll);
+    /// assert_eq!(client.try_read(&mut [0; 100]), Err(ReadError::WouldBlock));
+    /// server.abort();
+    /// poll();
+    /// assert_eq!(client.try_read(&mut [0; 100]), Err(ReadError::Reset));
+    /// ```
     ReadError {
         /// Nothing is there; ask again when woken.
         WouldBlock = "no data is waiting",
@@ -76,6 +118,15 @@ errors! {
     }
 
     /// Why a stream could not be written.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// # let (client, server) = world::pair(&stack, &mut poll);
+    /// client.shutdown(Shutdown::Write);
+    /// assert_eq!(client.try_write(b"hello"), Err(WriteError::Closed));
+    /// ```
     WriteError {
         /// The send buffer is full; ask again when woken.
         WouldBlock = "the send buffer is full",
@@ -90,6 +141,18 @@ errors! {
     }
 
     /// Why a datagram could not be sent.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// # let here = UdpSocket::bind(&stack, "127.0.0.1:7".parse()?)?;
+    /// # let there = UdpSocket::bind(&stack, "127.0.0.1:9".parse()?)?;
+    /// let sent = here.try_send_to(&[0; 70_000], there.local_addr());
+    /// assert_eq!(sent, Err(SendError::TooLong));
+    /// assert_eq!(here.try_send(b"hello"), Err(SendError::NotConnected));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     SendError {
         /// The send buffer is full; ask again when woken.
         WouldBlock = "the send buffer is full",
@@ -112,6 +175,20 @@ errors! {
     }
 
     /// Why no datagram could be received.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// # let here = UdpSocket::bind(&stack, "127.0.0.1:7".parse()?)?;
+    /// # let there = UdpSocket::bind(&stack, "127.0.0.1:9".parse()?)?;
+    /// assert_eq!(here.try_recv(&mut [0; 100]), Err(RecvError::WouldBlock));
+    /// here.connect("127.0.0.1:1000".parse()?)?;
+    /// here.try_send(b"is anybody there?")?;
+    /// poll();
+    /// assert_eq!(here.try_recv(&mut [0; 100]), Err(RecvError::Refused));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     RecvError {
         /// None is waiting; ask again when woken.
         WouldBlock = "no datagram is waiting",
@@ -120,6 +197,17 @@ errors! {
     }
 
     /// Why a group was not joined or left.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// # let here = UdpSocket::bind(&stack, "127.0.0.1:7".parse()?)?;
+    /// # let there = UdpSocket::bind(&stack, "127.0.0.1:9".parse()?)?;
+    /// assert_eq!(here.join([10, 0, 0, 2].into(), None), Err(JoinError::Invalid));
+    /// assert_eq!(here.leave([224, 0, 0, 251].into(), None), Err(JoinError::NotFound));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     JoinError {
         /// It is not a multicast address, or of the other IP version.
         Invalid = "not a group that the socket can join",
@@ -134,6 +222,17 @@ errors! {
     }
 
     /// Why a buffer did not get another size.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// # let here = UdpSocket::bind(&stack, "127.0.0.1:7".parse()?)?;
+    /// # let there = UdpSocket::bind(&stack, "127.0.0.1:9".parse()?)?;
+    /// assert_eq!(here.set_receive_buffer(100), Err(BufferError::TooSmall));
+    /// assert_eq!(here.set_send_buffer(1 << 30), Err(BufferError::TooLarge));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     BufferError {
         /// Less than 2 KiB.
         TooSmall = "the buffer is too small for a datagram",
@@ -142,6 +241,17 @@ errors! {
     }
 
     /// Why a name has no address.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// let lookup = stack.resolve("no..name", Want::Any)?;
+    /// assert_eq!(lookup.try_result(), Err(ResolveError::WouldBlock));
+    /// poll();
+    /// assert_eq!(lookup.try_result(), Err(ResolveError::InvalidName));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ResolveError {
         /// It is being looked for; ask again when woken.
         WouldBlock = "the name is being looked for",

@@ -1,13 +1,22 @@
 //! A flow: one end of communication, with all that is scheduled and waits for it.
 
-use alloc::vec::Vec;
-use core::{net::SocketAddr, task::Waker};
+mod wakers;
 
+use core::{
+    hash::{Hash, Hasher},
+    net::{IpAddr, SocketAddr},
+    task::Waker,
+};
+
+pub use self::wakers::Registration;
+pub(crate) use self::wakers::{Registrations, WakerSet};
 use crate::{
     datagram::Queues,
+    engine::Engine,
     icmp_socket::IcmpFlow,
     ip::{InterfaceId, InterfaceSet},
     raw::RawFlow,
+    stack::Interest,
     tcp::TcpFlow,
     time::Instant,
     udp::UdpFlow,
@@ -16,10 +25,31 @@ use crate::{
 pub(crate) type FlowId = usize;
 
 /// The two ends of a flow, as this host sees them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tuple {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
+}
+
+/// Every packet's tuple is hashed, so the hasher is fed as few words as there are.
+impl Hash for Tuple {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_ip(self.local.ip(), state);
+        hash_ip(self.remote.ip(), state);
+        state.write_u32(u32::from(self.local.port()) << 16 | u32::from(self.remote.port()));
+    }
+}
+
+/// Feeds an address to a hasher. Addresses of both families may be keys of one table.
+pub(crate) fn hash_ip<H: Hasher>(ip: IpAddr, state: &mut H) {
+    match ip {
+        IpAddr::V4(ip) => state.write_u32(ip.to_bits()),
+        IpAddr::V6(ip) => {
+            let bits = ip.to_bits();
+            state.write_u64((bits >> 64) as u64);
+            state.write_u64(bits as u64);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -90,20 +120,33 @@ impl Flow {
     }
 }
 
-/// The tasks that wait for one event; any number, each at most once.
-#[derive(Debug, Default)]
-pub(crate) struct WakerSet(Vec<Waker>);
-
-impl WakerSet {
-    pub(crate) fn register(&mut self, waker: &Waker) {
-        if !self.0.iter().any(|known| known.will_wake(waker)) {
-            self.0.push(waker.clone());
+/// Who waits for a flow.
+impl Engine {
+    pub(crate) fn register(
+        &mut self,
+        id: FlowId,
+        interest: Interest,
+        waker: &Waker,
+    ) -> Registration {
+        let flow = &mut self.flows[id];
+        match interest {
+            Interest::Read => flow.readers.insert(&mut self.registrations, waker),
+            Interest::Write => flow.writers.insert(&mut self.registrations, waker),
         }
     }
 
-    /// Moves the wakers to `woken`, to be woken when no lock is held.
-    pub(crate) fn drain_into(&mut self, woken: &mut Vec<Waker>) {
-        woken.append(&mut self.0);
+    /// Returns the waker, which is to be dropped when the stack's lock has been let go.
+    pub(crate) fn deregister(&mut self, id: FlowId, registration: &Registration) -> Option<Waker> {
+        let flow = &mut self.flows[id];
+        let reader = flow.readers.remove(registration);
+        reader.or_else(|| flow.writers.remove(registration))
+    }
+
+    /// Nobody waits for a flow any more that its application has let go of.
+    pub(crate) fn dismiss(&mut self, id: FlowId) {
+        let Engine { flows, woken, .. } = self;
+        flows[id].readers.drain_into(woken);
+        flows[id].writers.drain_into(woken);
     }
 }
 

@@ -24,6 +24,18 @@ const ECHO_REQUEST: u8 = 8;
 const ECHO_REQUEST_V6: u8 = 128;
 
 /// What came to an ICMP socket.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// # let socket = IcmpSocket::new(&stack, true, Some(7))?;
+/// socket.try_send_to(1, b"are you there?", "127.0.0.1:0".parse()?)?;
+/// poll();
+/// let echo: Echo = socket.try_receive(&mut [0; 100])?;
+/// assert_eq!((echo.sequence, echo.error, echo.received.len), (1, None, 14));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Echo {
     /// The number of the request.

@@ -81,6 +81,7 @@ pub use error::{
     AcceptError, BindError, BufferError, ConnectError, JoinError, ReadError, RecvError,
     ResolveError, SendError, WriteError,
 };
+pub use flow::Registration;
 pub use icmp_socket::Echo;
 pub use ip::{
     AddressError, ErrorKind, InterfaceError, InterfaceId, InterfaceInfo, MtuError, RouteError,

@@ -15,7 +15,7 @@ use crate::{
     dns::{self, QueryId, StartError, Transmit},
     engine::Engine,
     error::ResolveError,
-    flow::{Tuple, WakerSet},
+    flow::{Registration, Tuple, WakerSet},
     ip::{HOP_LIMIT_DEFAULT, Header},
     stack::Stack,
     stats::{Reason, Verdict},
@@ -25,6 +25,16 @@ use crate::{
 const LOOKUPS_MAX: usize = 32;
 
 /// A name that is being looked for. Dropping it ends the search.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// let lookup: Lookup = stack.resolve("10.0.2.2", Want::Any)?;
+/// poll();
+/// assert_eq!(lookup.try_result()?.len(), 1, "it is an address");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Lookup {
     stack: Stack,
@@ -39,6 +49,17 @@ impl Lookup {
 
     /// The addresses, IPv4 first.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// let lookup = stack.resolve("localhost", Want::Any)?;
+    /// assert_eq!(lookup.try_result(), Err(ResolveError::WouldBlock));
+    /// poll();
+    /// assert!(lookup.try_result()?.iter().all(|address| address.is_loopback()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// They are not known yet, or there are none.
     pub fn try_result(&self) -> Result<Vec<IpAddr>, ResolveError> {
@@ -46,8 +67,40 @@ impl Lookup {
     }
 
     /// Wakes `waker`, once, when there is a result.
-    pub fn register(&self, waker: &Waker) {
-        self.stack.with(|engine| engine.lookups.all[self.id].waiting.register(waker));
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// # let (bell, waker) = world::Bell::new();
+    /// let lookup = stack.resolve("localhost", Want::Any)?;
+    /// lookup.register(&waker);
+    /// poll();
+    /// assert!(bell.has_rung());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn register(&self, waker: &Waker) -> Registration {
+        self.stack.look(|engine| {
+            engine.lookups.all[self.id].waiting.insert(&mut engine.registrations, waker)
+        })
+    }
+
+    /// Takes back what [`register`](Self::register) has registered, if it has not been woken.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// # let (bell, waker) = world::Bell::new();
+    /// let lookup = stack.resolve("localhost", Want::Any)?;
+    /// let registration = lookup.register(&waker);
+    /// lookup.deregister(registration);
+    /// poll();
+    /// assert!(!bell.has_rung());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn deregister(&self, registration: Registration) {
+        drop(self.stack.look(|engine| engine.lookups.all[self.id].waiting.remove(&registration)));
     }
 }
 

@@ -11,6 +11,22 @@ macro_rules! stats {
         /// Every packet received from a device or looped back ends in exactly one of
         /// `packets_delivered`, `packets_answered`, `fragments_held` and the reasons that
         /// [`dropped`](Self::dropped) sums up.
+        ///
+        /// ```
+        /// # mod world {
+        /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs"));
+        /// # }
+        /// # use netstack::*;
+        /// # let (stack, mut poll) = world::host();
+        /// # let here = UdpSocket::bind(&stack, "127.0.0.1:7".parse()?)?;
+        /// # let there = UdpSocket::bind(&stack, "127.0.0.1:9".parse()?)?;
+        /// let before: Stats = stack.stats();
+        /// here.try_send_to(b"hello", there.local_addr())?;
+        /// poll();
+        /// let after = stack.stats();
+        /// assert_eq!(after.packets_delivered - before.packets_delivered, 1);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
@@ -18,8 +34,15 @@ macro_rules! stats {
             $($(#[$gauge_doc])* pub $gauge: u64,)*
         }
 
+        /// Figures taken together.
         impl Stats {
             /// Every figure with its name, in the order of the struct.
+            ///
+            /// ```
+            /// let stats = netstack::Stats { frames_sent: 3, ..Default::default() };
+            /// let figures: Vec<_> = stats.iter().filter(|(_, figure)| *figure > 0).collect();
+            /// assert_eq!(figures, [("frames_sent", 3)]);
+            /// ```
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [
                     $((stringify!($name), self.$name),)*
@@ -29,6 +52,11 @@ macro_rules! stats {
             }
 
             /// Received packets that were dropped, for whatever reason.
+            ///
+            /// ```
+            /// let dropped = netstack::Stats { dropped_malformed_ip: 2, ..Default::default() };
+            /// assert_eq!(netstack::Stats { dropped_no_socket: 1, ..dropped }.dropped(), 3);
+            /// ```
             pub fn dropped(&self) -> u64 {
                 0 $(+ self.$drop)*
             }

@@ -4,6 +4,12 @@ use netdev::MacAddress;
 use virtio_drivers::transport::DeviceType;
 
 /// Why a device cannot be opened.
+///
+/// ```
+/// use virtio_net::OpenError;
+///
+/// assert_eq!(OpenError::NoQueue(0).to_string(), "device has no receive queue");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenError {
     /// It is a virtio device of another type.

@@ -1,10 +1,11 @@
 //! A lean virtio-net driver, polled and without copies: a frame is read and written in the memory
 //! that the device reads and writes.
 //!
-//! It is the network device alone, on top of the virtqueues, transports and hardware abstraction of
+//! It is the network device alone, on top of the transports and the hardware abstraction of
 //! `virtio-drivers`. It neither looks for devices nor installs interrupt handlers, never waits for
-//! a transmission, and asks for interrupts only while its owner sleeps. There are no offloads, one
-//! queue per direction, and modern devices (Virtio 1.0 and later) only.
+//! a transmission, and asks for interrupts only while its owner sleeps. Checksums, the cutting of
+//! TCP into segments and their joining are left to the device if it offers that. One queue per
+//! direction, and modern devices (Virtio 1.0 and later) only.
 //!
 //! The device is not trusted: whatever it writes into its rings, the driver neither panics nor
 //! touches memory other than its own. A device that breaks the rules of the rings is given up on:
@@ -12,8 +13,9 @@
 //!
 //! - `lib.rs`: [`VirtioNet`], the device
 //! - `receive.rs`, `transmit.rs`: its two halves
+//! - `header.rs`: what stands before each frame
 //! - `ring.rs`: a virtqueue and its buffers, guarded against the device
-//! - `pool.rs`: the buffers
+//! - `dma.rs`: the memory of both
 //! - `init.rs`: reset, feature negotiation, configuration space
 //! - `error.rs`: why a device cannot be opened
 //! - [`pci`]: the PCI transport with MSI-X interrupts
@@ -24,10 +26,11 @@
 
 extern crate alloc;
 
+mod dma;
 mod error;
+mod header;
 mod init;
 pub mod pci;
-mod pool;
 mod receive;
 mod ring;
 mod transmit;
@@ -43,25 +46,39 @@ pub use error::OpenError;
 pub use receive::ReceiveQueue;
 pub use transmit::TransmitQueue;
 
-/// Descriptors per queue, as many as QEMU's queues have by default: the largest that works
-/// everywhere.
-pub const RING_SIZE: usize = 256;
-
-/// Bytes of `struct virtio_net_hdr` before each frame (5.1.6).
-const HEADER_LEN: usize = 12;
-
-/// A virtio network device with `N` descriptors per queue, `N` a power of two.
-pub struct VirtioNet<H: Hal, T: Transport, const N: usize = RING_SIZE> {
+/// A virtio network device.
+///
+/// ```no_run
+/// # use netdev::{Device, Receiver};
+/// # use virtio_drivers::{Hal, transport::Transport};
+/// # use virtio_net::VirtioNet;
+/// # fn first_len<H: Hal, T: Transport>(net: &mut VirtioNet<H, T>) -> Option<usize> {
+/// let (rx, _) = net.split();
+/// rx.receive(|frame, _| frame.len())
+/// # }
+/// ```
+pub struct VirtioNet<H: Hal, T: Transport> {
     info: DeviceInfo,
     has_status: bool,
     /// Used to ring the doorbells and to read the configuration, never by an interrupt handler.
     transport: Arc<Mutex<T>>,
-    rx: ReceiveQueue<H, T, N>,
-    tx: TransmitQueue<H, T, N>,
+    rx: ReceiveQueue<H, T>,
+    tx: TransmitQueue<H, T>,
 }
 
-impl<H: Hal, T: Transport, const N: usize> VirtioNet<H, T, N> {
+impl<H: Hal, T: Transport> VirtioNet<H, T> {
     /// Resets and initialises the device (3.1.1), and has it receive. Interrupts are masked.
+    ///
+    /// ```no_run
+    /// # use netdev::Device;
+    /// # use virtio_drivers::{Hal, transport::Transport};
+    /// # use virtio_net::{OpenError, VirtioNet};
+    /// # fn open<H: Hal, T: Transport>(transport: T) -> Result<(), OpenError> {
+    /// let mut net = VirtioNet::<H, T>::new(transport)?;
+    /// net.unmask_interrupts();
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// See [`OpenError`]; the device is marked as failed then.
@@ -76,8 +93,8 @@ impl<H: Hal, T: Transport, const N: usize> VirtioNet<H, T, N> {
 
     fn open(transport: &Arc<Mutex<T>>) -> Result<Self, OpenError> {
         let settings = init::negotiate(&mut *transport.lock())?;
-        let mut rx = ReceiveQueue::new(transport)?;
-        let tx = TransmitQueue::new(transport, settings.info.mtu)?;
+        let mut rx = ReceiveQueue::new(transport, settings.features)?;
+        let tx = TransmitQueue::new(transport, settings.features, settings.info.mtu)?;
         transport.lock().finish_init();
         rx.announce();
         Ok(Self {
@@ -90,9 +107,9 @@ impl<H: Hal, T: Transport, const N: usize> VirtioNet<H, T, N> {
     }
 }
 
-impl<H: Hal, T: Transport, const N: usize> Device for VirtioNet<H, T, N> {
-    type Rx = ReceiveQueue<H, T, N>;
-    type Tx = TransmitQueue<H, T, N>;
+impl<H: Hal, T: Transport> Device for VirtioNet<H, T> {
+    type Rx = ReceiveQueue<H, T>;
+    type Tx = TransmitQueue<H, T>;
 
     fn info(&self) -> DeviceInfo {
         self.info
@@ -110,10 +127,11 @@ impl<H: Hal, T: Transport, const N: usize> Device for VirtioNet<H, T, N> {
     }
 
     fn unmask_interrupts(&mut self) -> bool {
-        self.rx.unmask_interrupts()
+        self.rx.unmask_interrupts() && self.tx.unmask_interrupts()
     }
 
     fn mask_interrupts(&mut self) {
         self.rx.mask_interrupts();
+        self.tx.mask_interrupts();
     }
 }

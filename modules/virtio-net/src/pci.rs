@@ -1,8 +1,7 @@
-//! The PCI transport with an MSI-X interrupt for received frames, and doorbells that cost one
-//! access.
+//! The PCI transport with one MSI-X interrupt for both queues, and doorbells that cost one access.
 //!
 //! Interrupts by message need no acknowledgement, so that a handler need not reach the device.
-//! Frames sent and changes of configuration do not interrupt.
+//! Changes of configuration do not interrupt.
 //!
 //! Specification: Virtio 1.2, 4.1; PCI Local Bus 3.0, 6.8.2 (MSI-X).
 
@@ -36,6 +35,14 @@ const COMMON_QUEUE_VECTOR: usize = 26;
 const COMMON_QUEUE_NOTIFY_OFF: usize = 30;
 
 /// What the device writes to interrupt a CPU.
+///
+/// ```
+/// use virtio_net::pci::MsiMessage;
+///
+/// // On x86: vector 0xf4 of the CPU whose local APIC has the number 1.
+/// let message = MsiMessage { address: 0xfee0_0000 | 1 << 12, data: 0xf4 };
+/// assert_eq!(message.address % 4, 0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MsiMessage {
     /// Where to, a multiple of 4.
@@ -44,7 +51,16 @@ pub struct MsiMessage {
     pub data: u32,
 }
 
-/// A virtio PCI device that interrupts by MSI-X when a frame is received.
+/// A virtio PCI device that interrupts by MSI-X.
+///
+/// ```no_run
+/// # use virtio_drivers::Hal;
+/// # use virtio_net::{OpenError, VirtioNet, pci::MsixTransport};
+/// # fn open<H: Hal>(transport: MsixTransport) -> Result<(), OpenError> {
+/// let net: VirtioNet<H, MsixTransport> = VirtioNet::new(transport)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct MsixTransport {
     inner: PciTransport,
@@ -64,6 +80,17 @@ impl MsixTransport {
     ///
     /// It takes the configuration access itself, because a `PciRoot` does not let it through to
     /// the MSI-X capability.
+    ///
+    /// ```no_run
+    /// # use virtio_drivers::{Hal, transport::pci::bus::{ConfigurationAccess, DeviceFunction}};
+    /// # use virtio_net::pci::{MsiMessage, MsixError, MsixTransport};
+    /// # fn find<H: Hal>(access: &mut impl ConfigurationAccess) -> Result<(), MsixError> {
+    /// let function = DeviceFunction { bus: 0, device: 3, function: 0 };
+    /// let message = MsiMessage { address: 0xfee0_0000, data: 0xf4 };
+    /// let transport = MsixTransport::new::<H, _>(access, function, message)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// See [`MsixError`], which names what is missing.
@@ -87,12 +114,11 @@ impl MsixTransport {
     /// Routes the interrupts of a queue that is not enabled yet (4.1.5.1.2) and finds its doorbell
     /// (4.1.4.4). False, with a log entry, if the device does not comply.
     fn connect(&mut self, queue: u16) -> bool {
-        let vector = if queue == crate::receive::QUEUE { VECTOR } else { NO_VECTOR };
         self.common.write_u16(COMMON_QUEUE_SELECT, queue);
-        self.common.write_u16(COMMON_QUEUE_VECTOR, vector);
+        self.common.write_u16(COMMON_QUEUE_VECTOR, VECTOR);
         let routed = self.common.read_u16(COMMON_QUEUE_VECTOR);
-        if routed != vector {
-            log::error!("virtio-net: no MSI-X vector {vector:#x} for queue {queue}: {routed:#x}");
+        if routed != VECTOR {
+            log::error!("virtio-net: no MSI-X vector {VECTOR:#x} for queue {queue}: {routed:#x}");
             return false;
         }
         let notify_off = self.common.read_u16(COMMON_QUEUE_NOTIFY_OFF);

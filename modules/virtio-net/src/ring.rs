@@ -1,153 +1,251 @@
-//! A virtqueue and its buffers, one descriptor per frame, guarded against the device.
+//! A split virtqueue (2.7) whose buffers are one region of memory, guarded against the device.
 //!
-//! `VirtQueue` takes the device's word for some things: a used buffer that it does not know makes
-//! it panic or corrupts its free list. So each one is checked here first, against records that the
-//! device cannot reach.
+//! A buffer is named by its descriptor, and there is one descriptor per buffer. What the device
+//! returns is checked against records that it cannot reach.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec;
 use core::mem::{self, ManuallyDrop};
-use core::sync::atomic::{Ordering, fence};
+use core::ptr::NonNull;
+use core::slice;
+use core::sync::atomic::{AtomicU16, Ordering, fence};
 
 use spin::Mutex;
-use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::Transport;
-use virtio_drivers::{BufferDirection, Error, Hal};
+use virtio_drivers::{BufferDirection, Hal};
 
 use crate::OpenError;
+use crate::dma::Dma;
 use crate::error::Direction;
 use crate::init;
-use crate::pool::{Pool, Slot};
 
-/// A virtqueue with `N` descriptors, and as many buffers.
-pub(crate) struct Ring<H: Hal, T: Transport, const N: usize> {
+/// Descriptors of a queue at most: what QEMU's queues have at most. With 4 KiB each, the buffers of
+/// the receive queue then take 4 MiB.
+const SIZE_MAX: u32 = 1024;
+/// Descriptors of a queue at least: the longest frame takes 17 buffers of 4 KiB.
+const SIZE_MIN: u32 = 32;
+
+/// `VIRTQ_DESC_F_WRITE` (2.7.5).
+const DESCRIPTOR_WRITE: u16 = 2;
+const DESCRIPTOR_LEN: usize = 16;
+/// `VIRTQ_AVAIL_F_NO_INTERRUPT` (2.7.6).
+const NO_INTERRUPT: u16 = 1;
+/// `VIRTQ_USED_F_NO_NOTIFY` (2.7.8).
+const NO_NOTIFY: u16 = 1;
+/// The flags and the index, before the entries of the available and of the used ring.
+const RING_HEADER_LEN: usize = 4;
+const USED_ENTRY_LEN: usize = 8;
+
+/// A descriptor (2.7.5).
+#[repr(C)]
+struct Descriptor {
+    address: u64,
+    len: u32,
+    flags: u16,
+    next: u16,
+}
+
+/// A buffer that the device is done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) id: u16,
+    /// Bytes written, according to the device.
+    pub(crate) written: u32,
+}
+
+/// A virtqueue and the memory that its buffers are in.
+pub(crate) struct Ring<H: Hal, T: Transport> {
     transport: Arc<Mutex<T>>,
     index: u16,
     /// Whether the device writes the buffers, rather than reads them.
     is_written: bool,
-    /// Boxed, as [`posted`](Self::posted) is: 12 KiB that would move about with the device.
-    queue: ManuallyDrop<Box<VirtQueue<H, N>>>,
-    pool: ManuallyDrop<Pool<H>>,
-    /// What the device holds, by descriptor.
-    posted: Box<[Option<Posted>; N]>,
+    /// A power of two.
+    size: u16,
+    areas: Areas,
+    /// What `areas` points to.
+    rings: ManuallyDrop<Dma<H>>,
+    buffers: ManuallyDrop<Dma<H>>,
+    /// By descriptor: whether the device has it.
+    is_posted: Box<[bool]>,
+    /// The next entry of the available ring to write. This and the next two run on beyond the size,
+    /// and wrap.
+    available: u16,
+    /// The next entry of the used ring to read.
+    used: u16,
+    /// The device's index of the used ring, as it was read last.
+    used_end: u16,
     /// Buffers posted since the device was last told.
-    unannounced: usize,
+    unannounced: u16,
     is_broken: bool,
 }
 
-struct Posted {
-    slot: Slot,
-    len: usize,
+/// The three areas of a virtqueue (2.7).
+struct Areas {
+    descriptors: NonNull<Descriptor>,
+    available: NonNull<u8>,
+    used: NonNull<u8>,
 }
 
-impl<H: Hal, T: Transport, const N: usize> Ring<H, T, N> {
-    /// Sets up a queue, with interrupts masked. The driver has all of its buffers.
+// SAFETY: the areas belong to the ring and to no thread.
+unsafe impl Send for Areas {}
+
+impl<H: Hal, T: Transport> Ring<H, T> {
+    /// Sets up a queue as large as the device's, with interrupts masked. `buffers_len` says how many
+    /// bytes of buffers that takes. The driver has all of them.
     pub(crate) fn new(
         transport: &Arc<Mutex<T>>,
         index: u16,
         direction: BufferDirection,
-    ) -> Result<(Self, impl Iterator<Item = Slot> + use<H, T, N>), OpenError> {
-        check_size::<N>(transport.lock().max_queue_size(index), index)?;
-        // `VirtQueue` requires that N fits 16 bits.
-        let (pool, slots) = Pool::new(N as u16, direction)?;
-        let queue = VirtQueue::new(&mut *transport.lock(), index, false, false)
-            .map_err(|error| open_error(error, index))?;
+        buffers_len: impl FnOnce(u16) -> usize,
+    ) -> Result<Self, OpenError> {
+        let size = choose_size(transport.lock().max_queue_size(index), index)?;
+        let buffers = Dma::new(buffers_len(size), direction)?;
+        let layout = Layout::new(size);
+        let rings = Dma::new(layout.len, BufferDirection::Both)?;
+        let areas = Areas {
+            descriptors: rings.pointer(0, layout.available).cast(),
+            available: rings.pointer(layout.available, layout.used - layout.available),
+            used: rings.pointer(layout.used, layout.len - layout.used),
+        };
+        if transport.lock().queue_used(index) {
+            return Err(OpenError::QueueRefused(index));
+        }
         let mut ring = Self {
             transport: transport.clone(),
             index,
             is_written: direction == BufferDirection::DeviceToDriver,
-            queue: ManuallyDrop::new(Box::new(queue)),
-            pool: ManuallyDrop::new(pool),
-            posted: Box::new([const { None }; N]),
+            size,
+            areas,
+            rings: ManuallyDrop::new(rings),
+            buffers: ManuallyDrop::new(buffers),
+            is_posted: vec![false; size.into()].into(),
+            available: 0,
+            used: 0,
+            used_end: 0,
             unannounced: 0,
             is_broken: false,
         };
-        if !transport.lock().queue_used(index) {
-            return Err(OpenError::QueueRefused(index));
-        }
         ring.set_interrupts(false);
-        Ok((ring, slots))
+        ring.enable(&layout)?;
+        Ok(ring)
     }
 
-    /// Whether the device has broken the rules. It gets no more buffers back then.
+    fn enable(&mut self, layout: &Layout) -> Result<(), OpenError> {
+        let mut transport = self.transport.lock();
+        transport.queue_set(
+            self.index,
+            self.size.into(),
+            self.rings.physical(0),
+            self.rings.physical(layout.available),
+            self.rings.physical(layout.used),
+        );
+        match transport.queue_used(self.index) {
+            true => Ok(()),
+            false => Err(OpenError::QueueRefused(self.index)),
+        }
+    }
+
+    /// Descriptors, and so buffers that the device can have at once.
+    pub(crate) fn size(&self) -> u16 {
+        self.size
+    }
+
+    /// Whether the device has broken the rules. It gets no more buffers then.
     pub(crate) fn is_broken(&self) -> bool {
         self.is_broken
     }
 
-    /// Whether [`pop`](Self::pop) may find something.
-    pub(crate) fn has_used(&self) -> bool {
-        !self.is_broken && self.queue.can_pop()
-    }
-
-    /// A buffer that the driver has.
-    pub(crate) fn lend(&mut self, slot: &mut Slot) -> &mut [u8] {
-        self.pool.lend(slot)
-    }
-
-    /// Gives the device the first `len` bytes of a buffer. It learns about it by
-    /// [`announce`](Self::announce).
-    pub(crate) fn post(&mut self, mut slot: Slot, len: usize) {
-        let buffer = &mut self.pool.lend(&mut slot)[..len];
-        // SAFETY: the buffer is part of `pool`, which lives until the device is reset, and nobody
-        // accesses it until `pop`, because that takes the slot, which goes into `posted`.
-        let token = unsafe {
-            if self.is_written {
-                self.queue.add(&[], &mut [buffer])
-            } else {
-                self.queue.add(&[buffer], &mut [])
-            }
+    /// Says where the buffer of a descriptor is, which the device must not have.
+    pub(crate) fn place(&mut self, id: u16, offset: usize, len: usize) {
+        assert!(!self.is_posted(id), "the device has buffer {id}");
+        // Nothing beyond the region is ever given away.
+        self.buffers.pointer(offset, len);
+        let descriptor = Descriptor {
+            address: self.buffers.physical(offset),
+            len: len as u32,
+            flags: if self.is_written { DESCRIPTOR_WRITE } else { 0 },
+            next: 0,
         };
-        // Each of the N buffers takes one of the N descriptors, and none is in the queue twice.
-        let token = token.expect("a descriptor for every buffer");
-        self.posted[usize::from(token)] = Some(Posted { slot, len });
+        // SAFETY: the table has `size` entries, as `is_posted` has, and the device does not read
+        // this one.
+        unsafe { self.areas.descriptors.add(id.into()).write_volatile(descriptor) };
+    }
+
+    /// Bytes of buffers.
+    ///
+    /// # Safety
+    /// The device must not have a buffer that they are part of.
+    pub(crate) unsafe fn bytes(&mut self, offset: usize, len: usize) -> &mut [u8] {
+        let bytes = self.buffers.pointer(offset, len);
+        // SAFETY: they are part of the region, which is initialised (`Hal` zeroes it) and lives as
+        // long as `self`. No other reference exists, because this one keeps `self` borrowed, and
+        // the device does not access them, says the caller.
+        unsafe { slice::from_raw_parts_mut(bytes.as_ptr(), len) }
+    }
+
+    /// Whether the device has a buffer.
+    pub(crate) fn is_posted(&self, id: u16) -> bool {
+        self.is_posted[usize::from(id)]
+    }
+
+    /// Gives the device a buffer that it does not have. It learns about it by
+    /// [`announce`](Self::announce).
+    pub(crate) fn post(&mut self, id: u16) {
+        let was_posted = mem::replace(&mut self.is_posted[usize::from(id)], true);
+        assert!(!was_posted, "the device has buffer {id}");
+        let entry = RING_HEADER_LEN + 2 * usize::from(self.available & (self.size - 1));
+        // SAFETY: the ring has `size` entries of two bytes behind its header.
+        unsafe { self.areas.available.add(entry).cast::<u16>().write_volatile(id.to_le()) };
+        self.available = self.available.wrapping_add(1);
+        // The entry and its descriptor must be written before the index (2.7.13.3.1).
+        self.available_word(1).store(self.available.to_le(), Ordering::Release);
         self.unannounced += 1;
     }
 
-    /// Takes back the oldest buffer that the device is done with, and how many bytes of it were
-    /// written according to the device.
-    pub(crate) fn pop(&mut self) -> Option<(Slot, u32)> {
+    /// Whether [`pop`](Self::pop) may find something.
+    pub(crate) fn has_used(&mut self) -> bool {
+        if self.used != self.used_end {
+            return true;
+        }
         if self.is_broken {
-            return None;
+            return false;
         }
-        // The queue looks at the lower half of the 32-bit id; only whether that one is with the
-        // device matters.
-        let token = self.queue.peek_used()?;
-        let Some(mut posted) = self.posted.get_mut(usize::from(token)).and_then(Option::take)
-        else {
-            self.give_up(format_args!("it returned buffer {token}, which it does not have"));
-            return None;
-        };
-        let buffer = &mut self.pool.lend(&mut posted.slot)[..posted.len];
-        // SAFETY: `post` added the same buffer and got this token.
-        let written = unsafe {
-            if self.is_written {
-                self.queue.pop_used(token, &[], &mut [buffer])
-            } else {
-                self.queue.pop_used(token, &[buffer], &mut [])
-            }
-        };
-        match written {
-            Ok(written) => Some((posted.slot, written)),
-            // The ring has changed since `peek_used`. The buffer is lost, as all others are.
-            Err(error) => {
-                self.give_up(format_args!("it changed its used ring in use: {error}"));
-                None
-            }
+        // Entries must not be read before the index (2.7.14).
+        self.used_end = u16::from_le(self.used_word(1).load(Ordering::Acquire));
+        if self.used_end.wrapping_sub(self.used) > self.available.wrapping_sub(self.used) {
+            self.give_up(format_args!("it returned more buffers than it has"));
         }
+        self.used != self.used_end
     }
 
-    fn give_up(&mut self, reason: core::fmt::Arguments<'_>) {
-        log::error!("virtio-net: {} queue given up, device is broken: {reason}", self.direction());
+    /// Takes back the oldest buffer that the device is done with.
+    pub(crate) fn pop(&mut self) -> Option<Used> {
+        if !self.has_used() {
+            return None;
+        }
+        let (id, written) = self.used_entry(self.used);
+        let Some(is_posted) = self.is_posted.get_mut(id as usize).filter(|posted| **posted) else {
+            self.give_up(format_args!("it returned buffer {id}, which it does not have"));
+            return None;
+        };
+        *is_posted = false;
+        self.used = self.used.wrapping_add(1);
+        // What is posted is below `size`, which has 16 bits.
+        Some(Used { id: id as u16, written })
+    }
+
+    /// Stops using the queue, and says why in the log.
+    pub(crate) fn give_up(&mut self, reason: core::fmt::Arguments<'_>) {
+        let direction = Direction(self.index);
+        log::error!("virtio-net: {direction} queue given up, device is broken: {reason}");
         self.is_broken = true;
+        self.used_end = self.used;
         self.set_interrupts(false);
     }
 
-    pub(crate) fn direction(&self) -> Direction {
-        Direction(self.index)
-    }
-
     /// Buffers that the device has not been told about.
-    pub(crate) fn unannounced(&self) -> usize {
+    pub(crate) fn unannounced(&self) -> u16 {
         self.unannounced
     }
 
@@ -159,18 +257,56 @@ impl<H: Hal, T: Transport, const N: usize> Ring<H, T, N> {
         // The flag must not be read before the available index is written (2.7.13.4.1): the device
         // sets the flag and looks at the index in the opposite order.
         fence(Ordering::SeqCst);
-        if self.queue.should_notify() {
+        let flags = u16::from_le(self.used_word(0).load(Ordering::Relaxed));
+        if flags & NO_NOTIFY == 0 {
             self.transport.lock().notify(self.index);
         }
     }
 
     /// Asks the device for interrupts, or for none (2.7.7). Advisory.
     pub(crate) fn set_interrupts(&mut self, enabled: bool) {
-        self.queue.set_dev_notify(enabled);
+        let flags = if enabled { 0 } else { NO_INTERRUPT };
+        self.available_word(0).store(flags.to_le(), Ordering::Relaxed);
+    }
+
+    /// Asks for interrupts, unless the device has returned buffers already. Then false.
+    pub(crate) fn unmask_interrupts(&mut self) -> bool {
+        self.set_interrupts(true);
+        // The used index must not be read before the flag is written (2.7.14): a buffer that is
+        // returned between the two would wait without an interrupt.
+        fence(Ordering::SeqCst);
+        let must_poll = self.has_used();
+        if must_poll {
+            self.set_interrupts(false);
+        }
+        !must_poll
+    }
+
+    /// The flags (0) and the index (1) of the available ring.
+    fn available_word(&self, word: usize) -> &AtomicU16 {
+        // SAFETY: both are part of the ring, which is aligned and lives as long as `self`.
+        unsafe { self.areas.available.cast::<AtomicU16>().add(word).as_ref() }
+    }
+
+    /// The flags (0) and the index (1) of the used ring.
+    fn used_word(&self, word: usize) -> &AtomicU16 {
+        // SAFETY: both are part of the ring, which is aligned and lives as long as `self`.
+        unsafe { self.areas.used.cast::<AtomicU16>().add(word).as_ref() }
+    }
+
+    /// An entry of the used ring: the descriptor and the bytes written.
+    fn used_entry(&self, index: u16) -> (u32, u32) {
+        let offset = RING_HEADER_LEN + USED_ENTRY_LEN * usize::from(index & (self.size - 1));
+        // SAFETY: the ring has `size` entries of two words behind its header, and is aligned.
+        let words = unsafe {
+            let entry = self.areas.used.add(offset).cast::<u32>();
+            (entry.read_volatile(), entry.add(1).read_volatile())
+        };
+        (u32::from_le(words.0), u32::from_le(words.1))
     }
 }
 
-impl<H: Hal, T: Transport, const N: usize> Drop for Ring<H, T, N> {
+impl<H: Hal, T: Transport> Drop for Ring<H, T> {
     /// Nothing is freed that the device may still write to. One that does not finish its reset
     /// keeps the memory.
     fn drop(&mut self) {
@@ -180,24 +316,34 @@ impl<H: Hal, T: Transport, const N: usize> Drop for Ring<H, T, N> {
         }
         // SAFETY: neither field is used after this, because `self` is being dropped.
         unsafe {
-            ManuallyDrop::drop(&mut self.queue);
-            ManuallyDrop::drop(&mut self.pool);
+            ManuallyDrop::drop(&mut self.rings);
+            ManuallyDrop::drop(&mut self.buffers);
         }
     }
 }
 
-fn check_size<const N: usize>(size_max: u32, queue: u16) -> Result<(), OpenError> {
-    match size_max {
-        0 => Err(OpenError::NoQueue(queue)),
-        _ if (size_max as usize) < N => Err(OpenError::QueueTooSmall { queue, size_max, size: N }),
-        _ => Ok(()),
+/// Where the areas are, in bytes from the first one, which is the descriptor table.
+struct Layout {
+    available: usize,
+    used: usize,
+    len: usize,
+}
+
+impl Layout {
+    fn new(size: u16) -> Self {
+        let size = usize::from(size);
+        let available = DESCRIPTOR_LEN * size;
+        // Each ring ends with a word for `VIRTIO_F_EVENT_IDX`.
+        let used = (available + RING_HEADER_LEN + 2 * size + 2).next_multiple_of(4);
+        Self { available, used, len: used + RING_HEADER_LEN + USED_ENTRY_LEN * size + 2 }
     }
 }
 
-/// With the size checked, what remains are a queue in use after a reset, and memory.
-fn open_error(error: Error, queue: u16) -> OpenError {
-    match error {
-        Error::DmaError => OpenError::NoMemory,
-        _ => OpenError::QueueRefused(queue),
+/// As large as the device's, but a power of two (2.7).
+fn choose_size(size_max: u32, queue: u16) -> Result<u16, OpenError> {
+    match size_max {
+        0 => Err(OpenError::NoQueue(queue)),
+        1..SIZE_MIN => Err(OpenError::QueueTooSmall { queue, size_max, size: SIZE_MIN as usize }),
+        _ => Ok(1 << size_max.min(SIZE_MAX).ilog2()),
     }
 }

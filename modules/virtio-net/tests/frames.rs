@@ -2,10 +2,9 @@
 
 mod device;
 
-use device::{HEADER_LEN, Net, RX, TX, Traits, frame, open, receive_all};
+use device::{BUFFER_LEN, HEADER_LEN, Net, PLAIN, RING, RX, TX, Traits, frame, open, receive_all};
 use netdev::{Device, Receiver, Transmitter};
 
-const RING: usize = virtio_net::RING_SIZE;
 /// More than a 16-bit index counts.
 const FRAMES: usize = if cfg!(miri) { 600 } else { 70_000 };
 
@@ -40,7 +39,7 @@ fn frames_leave_whole_and_in_order() {
                 break;
             }
             let content = frame(queued);
-            let len = tx.transmit(content.len(), |buffer| {
+            let len = tx.transmit(content.len(), PLAIN, |buffer| {
                 buffer.copy_from_slice(&content);
                 buffer.len()
             });
@@ -61,9 +60,9 @@ fn an_answer_is_written_while_its_question_is_read() {
     let (mut net, device) = open(Traits::default());
     assert!(device.deliver(&frame(5)));
     let (rx, tx) = net.split();
-    rx.receive(|question| {
+    rx.receive(|question, _| {
         question[0] ^= 1;
-        tx.transmit(question.len(), |answer| answer.copy_from_slice(question));
+        tx.transmit(question.len(), PLAIN, |answer| answer.copy_from_slice(question));
     });
     let mut expected = frame(5);
     expected[0] ^= 1;
@@ -94,7 +93,7 @@ fn a_full_ring_is_not_ready_until_the_device_has_sent() {
 fn fill(tx: &mut impl Transmitter, seeds: &mut std::ops::RangeFrom<usize>) {
     while tx.is_ready() {
         let content = frame(seeds.next().unwrap());
-        tx.transmit(content.len(), |buffer| buffer.copy_from_slice(&content));
+        tx.transmit(content.len(), PLAIN, |buffer| buffer.copy_from_slice(&content));
     }
 }
 
@@ -103,7 +102,7 @@ fn fill(tx: &mut impl Transmitter, seeds: &mut std::ops::RangeFrom<usize>) {
 fn transmitting_on_a_full_ring_is_an_error_of_the_caller() {
     let (mut net, _device) = open(Traits::default());
     for _ in 0..=RING {
-        net.split().1.transmit(60, |_| ());
+        net.split().1.transmit(60, PLAIN, |_| ());
     }
 }
 
@@ -111,19 +110,19 @@ fn transmitting_on_a_full_ring_is_an_error_of_the_caller() {
 #[should_panic(expected = "exceeds the MTU")]
 fn transmitting_more_than_the_mtu_is_an_error_of_the_caller() {
     let (mut net, _device) = open(Traits::default());
-    net.split().1.transmit(1515, |_| ());
+    net.split().1.transmit(1515, PLAIN, |_| ());
 }
 
 #[test]
 fn the_longest_frames_fit() {
-    let mtu = 2048 - HEADER_LEN - 14;
+    let mtu = BUFFER_LEN as usize - HEADER_LEN - 14;
     let features = Traits::default().features | device::F_MTU;
     let (mut net, device) = open(Traits { features, mtu: mtu as u16, ..Traits::default() });
     assert_eq!(net.info().mtu, mtu);
     let longest = vec![7; mtu + 14];
     assert!(device.deliver(&longest));
     assert_eq!(receive_all(&mut net), std::slice::from_ref(&longest));
-    net.split().1.transmit(longest.len(), |buffer| buffer.fill(7));
+    net.split().1.transmit(longest.len(), PLAIN, |buffer| buffer.fill(7));
     assert_eq!(device.send(), Some(longest));
 }
 
@@ -152,7 +151,7 @@ fn a_lazy_device_sees_frames_after_a_flush() {
     let (mut net, device) = open(Traits { is_lazy: true, ..Traits::default() });
     for seed in 0..3 {
         let content = frame(seed);
-        net.split().1.transmit(content.len(), |buffer| buffer.copy_from_slice(&content));
+        net.split().1.transmit(content.len(), PLAIN, |buffer| buffer.copy_from_slice(&content));
     }
     assert_eq!(device.send(), None);
     net.split().1.flush();
@@ -173,11 +172,11 @@ fn a_device_that_polls_is_not_notified() {
         assert!(device.deliver(&frame(seed)));
     }
     assert_eq!(receive_all(&mut net).len(), RING);
-    net.split().1.transmit(60, |_| ());
+    net.split().1.transmit(60, PLAIN, |_| ());
     net.split().1.flush();
     assert_eq!((device.kicks(RX), device.kicks(TX)), before);
     device.suppress_kicks(TX, false);
-    net.split().1.transmit(60, |_| ());
+    net.split().1.transmit(60, PLAIN, |_| ());
     net.split().1.flush();
     assert_eq!(device.kicks(TX), before.1 + 1);
 }
@@ -202,7 +201,7 @@ fn interrupts_follow_the_mask() {
 fn buffers_are_announced_before_a_sleep() {
     let (mut net, device) = open(Traits { is_lazy: true, ..Traits::default() });
     assert!(device.deliver(&frame(0)));
-    net.split().0.receive(|_| ()).unwrap();
+    net.split().0.receive(|_, _| ()).unwrap();
     assert_eq!(device.kicks(RX), 1);
     assert!(net.unmask_interrupts());
     assert_eq!(device.kicks(RX), 2);

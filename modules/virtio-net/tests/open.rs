@@ -2,11 +2,14 @@
 
 mod device;
 
-use device::{F_MAC, F_MTU, F_STATUS, F_VERSION_1, MAC, Traits, memory, open, open_error};
-use netdev::{Device, DeviceInfo};
+use device::{
+    F_CSUM, F_GUEST_CSUM, F_GUEST_TSO4, F_GUEST_TSO6, F_HOST_TSO4, F_HOST_TSO6, F_MAC, F_MRG_RXBUF,
+    F_MTU, F_OFFLOADS, F_STATUS, F_VERSION_1, MAC, Traits, memory, open, open_error,
+};
+use netdev::{Device, DeviceInfo, Offloads};
 use virtio_drivers::Error;
 use virtio_drivers::transport::{DeviceStatus, DeviceType};
-use virtio_net::{OpenError, VirtioNet};
+use virtio_net::OpenError;
 
 fn features() -> u64 {
     Traits::default().features
@@ -15,14 +18,14 @@ fn features() -> u64 {
 #[test]
 fn a_device_is_opened_with_the_features_that_are_understood() {
     let (net, device) = open(Traits::default());
-    assert_eq!(net.info(), DeviceInfo { mac: MAC, mtu: 1500 });
+    assert_eq!(net.info(), DeviceInfo { mac: MAC, mtu: 1500, offloads: Offloads::default() });
     assert_eq!(device.driver_features(), F_VERSION_1 | F_MAC | F_STATUS);
     assert!(device.status().contains(DeviceStatus::FEATURES_OK | DeviceStatus::DRIVER_OK));
 }
 
 #[test]
 fn the_mtu_is_the_devices_if_it_can_be_kept() {
-    for (mtu, expected) in [(1280, 1280), (68, 68), (2022, 2022), (67, 1500), (9000, 1500)] {
+    for (mtu, expected) in [(1280, 1280), (68, 68), (4070, 4070), (67, 1500), (9000, 1500)] {
         let (net, device) = open(Traits { features: features() | F_MTU, mtu, ..Traits::default() });
         assert_eq!(net.info().mtu, expected);
         assert_eq!(device.driver_features() & F_MTU != 0, usize::from(mtu) == expected);
@@ -46,7 +49,7 @@ fn unusable_devices_are_refused() {
     let default = Traits::default;
     let group = [3, 0, 0, 0, 0, 1];
     let wanted = F_VERSION_1 | F_MAC | F_STATUS;
-    let small = OpenError::QueueTooSmall { queue: 1, size_max: 128, size: 256 };
+    let small = OpenError::QueueTooSmall { queue: 1, size_max: 31, size: 32 };
     let cases = [
         (
             Traits { device_type: DeviceType::Block, ..default() },
@@ -60,7 +63,7 @@ fn unusable_devices_are_refused() {
         (Traits { refuses_features: true, ..default() }, OpenError::FeaturesRefused(wanted)),
         (Traits { queue_sizes: [0, 256], ..default() }, OpenError::NoQueue(0)),
         (Traits { queue_sizes: [256, 0], ..default() }, OpenError::NoQueue(1)),
-        (Traits { queue_sizes: [256, 128], ..default() }, small),
+        (Traits { queue_sizes: [256, 31], ..default() }, small),
         (Traits { refuses_queue: Some(0), ..default() }, OpenError::QueueRefused(0)),
         (Traits { refuses_queue: Some(1), ..default() }, OpenError::QueueRefused(1)),
     ];
@@ -88,8 +91,54 @@ fn errors_name_what_is_wrong() {
 
 #[test]
 fn a_smaller_ring_suits_a_smaller_device() {
-    let (_device, transport) = device::device(Traits { queue_sizes: [64; 2], ..Traits::default() });
-    assert!(VirtioNet::<memory::FakeHal, _, 64>::new(transport).is_ok());
+    let (mut net, device) = open(Traits { queue_sizes: [100, 32], ..Traits::default() });
+    let mut frames = 0;
+    while device.deliver(&device::frame(frames)) {
+        frames += 1;
+    }
+    assert_eq!(frames, 64, "the power of two below 100");
+    assert_eq!(device::receive_all(&mut net).len(), 64);
+}
+
+#[test]
+fn a_ring_is_as_large_as_the_devices() {
+    let (_net, device) = open(Traits { queue_sizes: [4096, 1024], ..Traits::default() });
+    let taken = std::iter::from_fn(|| device.take(device::RX)).count();
+    assert_eq!(taken, 1024, "more would take too much memory");
+}
+
+/// What needs a feature that is not offered is not taken (5.1.3.1).
+#[test]
+fn offloads_are_taken_with_what_they_need() {
+    let without = |missing: u64| F_OFFLOADS & !missing;
+    let (to_guest, to_host) = (F_GUEST_TSO4 | F_GUEST_TSO6, F_HOST_TSO4 | F_HOST_TSO6);
+    let cases = [
+        (F_OFFLOADS, F_OFFLOADS),
+        (without(F_GUEST_CSUM), without(F_GUEST_CSUM | to_guest)),
+        (without(F_MRG_RXBUF), without(F_MRG_RXBUF | to_guest)),
+        (without(F_CSUM), without(F_CSUM | to_host)),
+        (without(F_HOST_TSO6), without(F_HOST_TSO6)),
+        (to_guest | to_host, 0),
+    ];
+    for (offered, expected) in cases {
+        let traits = Traits { features: features() | offered, ..Traits::default() };
+        let (net, device) = open(traits);
+        assert_eq!(device.driver_features() & F_OFFLOADS, expected, "of {offered:#x}");
+        let has = |feature| expected & feature != 0;
+        let offloads = Offloads {
+            checksum: has(F_CSUM),
+            segmentation_v4: has(F_HOST_TSO4),
+            segmentation_v6: has(F_HOST_TSO6),
+        };
+        assert_eq!(net.info().offloads, offloads);
+    }
+}
+
+#[test]
+fn frames_of_several_buffers_allow_a_larger_mtu() {
+    let features = features() | F_MTU | F_MRG_RXBUF;
+    let (net, _device) = open(Traits { features, mtu: 9000, ..Traits::default() });
+    assert_eq!(net.info().mtu, 9000);
 }
 
 #[test]
@@ -105,8 +154,8 @@ fn without_memory_nothing_is_leaked() {
         assert_eq!(memory::live(), 0);
         count += 1;
     }
-    // Two pools, and two regions for each ring.
-    assert_eq!(count, 6);
+    // The buffers and the areas of each queue.
+    assert_eq!(count, 4);
 }
 
 #[test]
@@ -115,14 +164,14 @@ fn a_device_that_does_not_reset_keeps_its_memory() {
     let (net, device) = open(Traits::default());
     device.set_reset_reads(usize::MAX);
     drop(net);
-    assert_eq!(memory::live(), 6);
+    assert_eq!(memory::live(), 4);
 }
 
 /// `FakeHal` panics when memory is freed that a device has not given up by a reset.
 #[test]
 fn memory_is_freed_after_the_reset() {
     let (net, device) = open(Traits { reset_reads: 3, ..Traits::default() });
-    assert_eq!(memory::live(), 6);
+    assert_eq!(memory::live(), 4);
     assert!(device.status().contains(DeviceStatus::DRIVER_OK));
     drop(net);
     assert_eq!(memory::live(), 0);

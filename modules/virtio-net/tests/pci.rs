@@ -137,13 +137,13 @@ fn the_message_is_in_the_table_before_it_is_unmasked() {
 }
 
 #[test]
-fn the_receive_queue_interrupts_and_the_transmit_queue_does_not() {
+fn both_queues_interrupt_by_the_same_vector() {
     let mut config = Config::new();
     let mut transport = config.open().unwrap();
-    for (queue, vector) in [(0, 0), (1, 0xffff)] {
+    for queue in [0, 1] {
         transport.queue_set(queue, 256, 0x1000, 0x2000, 0x3000);
         assert_eq!(load::<u16>(config.at(COMMON_QUEUE_SELECT)), queue);
-        assert_eq!(load::<u16>(config.at(COMMON_QUEUE_VECTOR)), vector);
+        assert_eq!(load::<u16>(config.at(COMMON_QUEUE_VECTOR)), 0);
         assert_eq!(load::<u16>(config.at(COMMON_QUEUE_SIZE)), 256);
         assert_eq!(load::<u64>(config.at(COMMON_QUEUE_DESC)), 0x1000);
         assert!(transport.queue_used(queue));

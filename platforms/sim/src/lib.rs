@@ -13,7 +13,7 @@
 //! | `seeds` | [`check`]: a seed's scenario, replayed and captured when it fails |
 //! | [`transfer`] | one long stream over one faulty link, and how long it took |
 //! | [`units`] | rules as people write them: `2%`, `20ms`, `100Mbit` |
-//! | `switch`, `nic`, `clock` | the parts of a network |
+//! | `switch`, `nic`, `offload`, `clock` | the parts of a network |
 //! | `rng`, `meter`, `activity`, `trace`, `capture` | what is drawn, counted, hashed and kept |
 //!
 //! ```
@@ -57,6 +57,7 @@ pub mod impairment;
 mod meter;
 mod network;
 mod nic;
+mod offload;
 mod rng;
 pub mod scenario;
 mod seeds;
@@ -70,6 +71,7 @@ pub use capture::Capture;
 pub use clock::Clock;
 pub use meter::{Meter, Watched};
 pub use network::{Direction, HostConfig, HostId, Network, Outcome, Partition};
+pub use nic::{Card, Reception};
 pub use rng::Rng;
 pub use seeds::{Failure, check, check_plan};
 pub use switch::Forwarding;

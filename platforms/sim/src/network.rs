@@ -1,6 +1,6 @@
 //! Hosts on a switch, and the event queue that drives time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use netasync::{JoinHandle, Machine, Runner};
 use netdev::pcap::Tap;
@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     impairment::{Impairment, Outage, Rules},
     meter::Meter,
-    nic::{Nic, Port, nic},
+    nic::{Card, Nic, Port, nic},
     rng::Rng,
     switch::{Forwarding, Switch},
     trace::Trace,
@@ -38,15 +38,26 @@ pub struct HostConfig {
     pub rx_ring: usize,
     /// Frames that the host can send in one turn.
     pub tx_ring: usize,
+    /// What the card does for the host.
+    pub card: Card,
     /// The stack's memory budget in bytes.
     pub memory_limit: usize,
+    /// Name servers, best first.
+    pub name_servers: Vec<Ipv4Addr>,
     /// Where the host's frames are kept, if wanted.
     pub capture: Option<Capture>,
 }
 
 impl Default for HostConfig {
     fn default() -> Self {
-        HostConfig { rx_ring: 256, tx_ring: 256, memory_limit: 16 << 20, capture: None }
+        HostConfig {
+            rx_ring: 256,
+            tx_ring: 256,
+            card: Card::default(),
+            memory_limit: 16 << 20,
+            name_servers: vec![],
+            capture: None,
+        }
     }
 }
 
@@ -151,14 +162,15 @@ impl Network {
     pub fn add_host(&mut self, config: HostConfig) -> HostId {
         let id = self.switch.add_port();
         let last = u8::try_from(id + 1).ok().filter(|&last| last <= 250).expect("a /24 is full");
-        let (nic, port) = nic([2, 0, 0, 0, 0, last], config.rx_ring, config.tx_ring);
+        let HostConfig { rx_ring, tx_ring, card, .. } = config;
+        let (nic, port) = nic([2, 0, 0, 0, 0, last], rx_ring, tx_ring, card);
         let recorder = Recorder { clock: self.clock.clone(), capture: config.capture };
         let stack = Config {
             addressing: Addressing::Static(Ipv4Config {
                 address: [10, 0, 0, last].into(),
                 prefix_len: 24,
                 gateway: None,
-                dns: vec![],
+                dns: config.name_servers,
             }),
             seed: self.rng.bytes(),
             memory_limit: config.memory_limit,

@@ -252,9 +252,11 @@ impl Scenario {
 fn build(plan: &Plan, captures: &[Capture]) -> Network {
     let mut network = Network::new(plan.seed, plan.forwarding);
     for (number, host) in plan.hosts.iter().enumerate() {
-        let &HostPlan { rx_ring, tx_ring, memory_limit, .. } = host;
+        let &HostPlan { rx_ring, tx_ring, card, memory_limit, .. } = host;
         let capture = captures.get(number).cloned();
-        let id = network.add_host(HostConfig { rx_ring, tx_ring, memory_limit, capture });
+        let config =
+            HostConfig { rx_ring, tx_ring, card, memory_limit, capture, ..Default::default() };
+        let id = network.add_host(config);
         network.set_rules(id, Direction::Up, host.up.clone());
         network.set_rules(id, Direction::Down, host.down.clone());
     }

@@ -16,6 +16,7 @@ use netstack::Instant;
 use crate::{
     impairment::{Chance, Rate, Rules},
     network::{Direction, HostConfig, HostId, Network, Outcome},
+    nic::Card,
     scenario::{Content, Digest},
     switch::Forwarding,
 };
@@ -51,6 +52,8 @@ pub struct Transfer {
     pub rtt: Duration,
     /// The link's speed in each direction; unlimited if `None`.
     pub rate: Option<Rate>,
+    /// What both hosts' cards do.
+    pub card: Card,
     /// How much virtual time it may take.
     pub limit: Duration,
 }
@@ -95,8 +98,9 @@ pub fn run(transfer: &Transfer) -> Result<Report, String> {
 
 fn build(transfer: &Transfer) -> Network {
     let mut network = Network::new(transfer.seed, Forwarding::Learning);
-    network.add_host(HostConfig::default());
-    network.add_host(HostConfig::default());
+    for _ in [SERVER, CLIENT] {
+        network.add_host(HostConfig { card: transfer.card, ..HostConfig::default() });
+    }
     for direction in [Direction::Up, Direction::Down] {
         let rules = Rules {
             loss: transfer.loss,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sim::{
+    Card,
     impairment::{Chance, Rate},
     transfer::{Sender, Transfer, run},
 };
@@ -16,6 +17,7 @@ fn transfer(loss_per_mille: u32, sender: Sender) -> Transfer {
         loss: Chance::per_mille(loss_per_mille),
         rtt: Duration::from_millis(20),
         rate: Some(Rate { bits_per_second: 100_000_000, queue_bytes: 250_000 }),
+        card: Card::default(),
         limit: Duration::from_secs(600),
     }
 }

@@ -5,7 +5,10 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use netdev::{Device, DeviceInfo, ETHERNET_HEADER_LEN, MacAddress, Receiver, Transmitter};
+use netdev::{
+    Device, DeviceInfo, ETHERNET_HEADER_LEN, MacAddress, Offloads, Receiver, RxOffload,
+    Transmitter, TxOffload,
+};
 use smoltcp::{
     phy::{self, DeviceCapabilities, Medium},
     time::Instant,
@@ -96,7 +99,7 @@ impl Device for End {
     type Tx = Tx;
 
     fn info(&self) -> DeviceInfo {
-        DeviceInfo { mac: self.mac, mtu: MTU }
+        DeviceInfo { mac: self.mac, mtu: MTU, offloads: Offloads::default() }
     }
 
     fn split(&mut self) -> (&mut Rx, &mut Tx) {
@@ -111,8 +114,8 @@ impl Device for End {
 }
 
 impl Receiver for Rx {
-    fn receive<R>(&mut self, read: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
-        self.0.borrow_mut().pop(read)
+    fn receive<R>(&mut self, read: impl FnOnce(&mut [u8], RxOffload) -> R) -> Option<R> {
+        self.0.borrow_mut().pop(|frame| read(frame, RxOffload::default()))
     }
 }
 
@@ -121,7 +124,11 @@ impl Transmitter for Tx {
         !self.0.borrow().is_full()
     }
 
-    fn transmit<R>(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+    fn segmented_len_max(&mut self) -> usize {
+        FRAME_LEN_MAX
+    }
+
+    fn transmit<R>(&mut self, len: usize, _: TxOffload, write: impl FnOnce(&mut [u8]) -> R) -> R {
         self.0.borrow_mut().push(len, write)
     }
 
@@ -156,12 +163,12 @@ pub(crate) struct TxToken<'a>(&'a mut Tx);
 
 impl phy::RxToken for RxToken<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        self.0.receive(|frame| read(frame)).expect("a token is given out for a waiting frame")
+        self.0.receive(|frame, _| read(frame)).expect("a token is given out for a waiting frame")
     }
 }
 
 impl phy::TxToken for TxToken<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
-        self.0.transmit(len, write)
+        self.0.transmit(len, TxOffload::default(), write)
     }
 }

@@ -1,16 +1,18 @@
-//! Checks which crate depends on which.
+//! Checks which crate depends on which, and that public items have examples.
 //!
-//! The rules are a table (`rules`): every crate of the workspace is in it with what it may depend
-//! on, and what is not allowed there is forbidden. The check itself ([`violations`]) knows nothing of
-//! Cargo; `graph` turns `cargo metadata` into what it looks at.
+//! The rules are tables (`rules`). Every crate of the workspace is in one with what it may depend
+//! on, and what is not allowed there is forbidden. That check ([`violations`]) knows nothing of
+//! Cargo; `graph` turns `cargo metadata` into what it looks at. `examples` looks at source files.
 
 #![forbid(unsafe_code)]
 
+mod examples;
 mod graph;
 mod rules;
 
 use std::fmt;
 
+pub use examples::{MissingExample, lines_without_example, missing_examples};
 pub use graph::{Member, of_workspace};
 use rules::{OWNERS, Owner, RULES, Rule};
 

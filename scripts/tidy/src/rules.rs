@@ -59,6 +59,10 @@ pub(crate) const RULES: &[Rule] = &[
     ),
 ];
 
+/// Crates whose public items must each have an example. What platforms have runs on their machine
+/// alone.
+pub(crate) const WITH_EXAMPLES: &[&str] = &["modules/*", "api/*"];
+
 /// Where a crate from elsewhere may be named.
 pub(crate) struct Owner {
     pub(crate) what: &'static str,

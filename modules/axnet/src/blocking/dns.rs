@@ -4,16 +4,30 @@ use alloc::vec::Vec;
 use core::{
     future::poll_fn,
     net::{IpAddr, Ipv4Addr},
-    task::Poll,
+    task::{Poll, Waker},
 };
 
 use axerrno::{AxError, AxResult};
 use netasync::error::ax;
 use netstack::Want;
 
-use super::{System, quietly, wait::await_address};
+use super::{
+    System, quietly,
+    wait::{Place, await_address},
+};
 
 /// Looks up the addresses of a host: those of IPv4, or, if it has none, those of IPv6.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use axerrno::AxError;
+/// # use world::Host;
+/// use axnet::blocking::dns_query;
+///
+/// assert_eq!(dns_query::<Host>("localhost")?[0].to_string(), "127.0.0.1");
+/// assert_eq!(dns_query::<Host>("server.example"), Err(axerrno::AxError::Unsupported));
+/// # axerrno::AxResult::Ok(())
+/// ```
 ///
 /// # Errors
 /// `NotFound` if there is no such name, or none with an address; `TimedOut` if no name server has
@@ -32,14 +46,19 @@ pub fn dns_query<S: System>(name: &str) -> AxResult<Vec<IpAddr>> {
 fn look_up<S: System>(name: &str, want: Want) -> AxResult<Vec<IpAddr>> {
     let stack = S::stack()?;
     let lookup = ax(quietly::<S, _>(|| stack.resolve(name, want)))?;
+    let mut place = Place::new(
+        |waker: &Waker| Some(quietly::<S, _>(|| lookup.register(waker))),
+        |registration| quietly::<S, _>(|| lookup.deregister(registration)),
+    );
     let found = poll_fn(|cx| {
-        quietly::<S, _>(|| lookup.register(cx.waker()));
+        place.register(cx.waker());
         match ax(quietly::<S, _>(|| lookup.try_result())) {
             Err(AxError::WouldBlock) => Poll::Pending,
             result => Poll::Ready(result),
         }
     });
     let result = S::block_on(found, None).unwrap_or(Err(AxError::TimedOut));
+    drop(place);
     quietly::<S, _>(|| drop(lookup));
     result
 }

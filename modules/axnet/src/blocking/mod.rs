@@ -22,6 +22,17 @@
 //! | `tcp`, `udp` | [`TcpSocket`], [`UdpSocket`] |
 //! | `dns` | [`dns_query`] |
 //! | `wait` | a call that would block becomes one that waits |
+//!
+//! ```
+//! # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+//! # use world::TcpSocket;
+//! let (server, client) = (TcpSocket::new(), TcpSocket::new());
+//! server.listen()?;
+//! let port = server.local_addr()?.port();
+//! client.connect(([127, 0, 0, 1], port).into())?;
+//! assert_eq!(server.accept()?.peer_addr()?, client.local_addr()?);
+//! # axerrno::AxResult::Ok(())
+//! ```
 
 mod dns;
 mod tcp;
@@ -39,6 +50,11 @@ pub use axio::PollState;
 
 /// Whether a socket can be read or written, as axio has it. (That crate needs an unstable
 /// compiler.)
+///
+/// ```
+/// let unconnected = axnet::blocking::PollState::default();
+/// assert!(!unconnected.readable && !unconnected.writable);
+/// ```
 #[cfg(not(target_os = "none"))]
 #[derive(Debug, Default, Clone, Copy)]
 pub struct PollState {
@@ -50,33 +66,112 @@ pub struct PollState {
 
 /// How long the first calls that need an address wait for one, counted from the start of the
 /// machine. Upstream's programs do not know that an address may have to be asked for.
+///
+/// ```
+/// // A program that does not know that addresses are asked for waits no longer than this.
+/// assert_eq!(axnet::blocking::ADDRESS_PATIENCE.as_secs(), 15);
+/// ```
 pub const ADDRESS_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What blocking sockets need of the operating system.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use axerrno::AxError;
+/// use axnet::blocking::{Expired, System, TcpSocket};
+/// # use core::time::Duration;
+/// # use netstack::Instant;
+/// # use world::Host;
+///
+/// /// The machine of a program that never waits for long.
+/// struct Hasty;
+///
+/// impl System for Hasty {
+///     type Unpreempted = ();
+/// #   fn stack() -> axerrno::AxResult<netstack::Stack> { Host::stack() }
+/// #   fn now() -> Instant { Host::now() }
+/// #   fn yield_now() { Host::yield_now() }
+/// #   fn hold_off_preemption() {}
+///
+///     fn block_on<F: Future>(future: F, _: Option<Instant>) -> Result<F::Output, Expired> {
+///         Host::block_on(future, Some(Self::now() + Duration::from_secs(1)))
+///     }
+/// }
+///
+/// let socket = TcpSocket::<Hasty>::new();
+/// socket.listen()?;
+/// assert_eq!(socket.accept().unwrap_err(), AxError::TimedOut);
+/// # axerrno::AxResult::Ok(())
+/// ```
 pub trait System: 'static {
     /// Holds off preemption of the calling task.
     type Unpreempted;
 
     /// The network stack.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::Host;
+    /// # use axnet::blocking::System;
+    /// assert_eq!(Host::stack()?.interfaces().len(), 2);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// `NoSuchDevice` if the machine has no network card.
     fn stack() -> AxResult<Stack>;
 
     /// The time since the machine started.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::Host;
+    /// # use axnet::blocking::System;
+    /// let begun = Host::now();
+    /// assert!(Host::now() >= begun, "it never runs backwards");
+    /// ```
     fn now() -> Instant;
 
     /// Parks the calling task until `future` is ready.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::Host;
+    /// # use axnet::blocking::System;
+    /// assert_eq!(Host::block_on(async { 6 * 7 }, None), Ok(42));
+    /// ```
     ///
     /// # Errors
     /// `deadline` has come before.
     fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, Expired>;
 
     /// Lets whoever polls the stack run.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::Host;
+    /// # use axnet::blocking::System;
+    /// let socket = axnet::blocking::UdpSocket::<Host>::new();
+    /// socket.connect("10.0.0.255:9".parse().unwrap())?;
+    /// socket.send(b"hello")?;
+    /// let frames_sent = Host::stack()?.stats().frames_sent;
+    /// Host::yield_now();
+    /// assert!(Host::stack()?.stats().frames_sent > frames_sent);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     fn yield_now();
 
     /// Holds off preemption: whoever polls the stack must not find it locked by a task that it
     /// keeps from running.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::Host;
+    /// # use axnet::blocking::System;
+    /// let _unpreempted = Host::hold_off_preemption();
+    /// assert_eq!(Host::stack()?.stats().tcp_open, 0);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     fn hold_off_preemption() -> Self::Unpreempted;
 }
 

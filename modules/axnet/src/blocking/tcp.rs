@@ -10,7 +10,7 @@ use core::{
 
 use axerrno::{AxError, AxResult};
 use netasync::error::ax;
-use netstack::{Interest, Shutdown, TcpListener, TcpOptions, TcpStream};
+use netstack::{Interest, Registration, Shutdown, TcpListener, TcpOptions, TcpStream};
 use spin::Mutex;
 
 use super::{
@@ -26,6 +26,19 @@ const BACKLOG: usize = 512;
 /// [`connect`](Self::connect) is for clients; [`bind`](Self::bind), [`listen`](Self::listen) and
 /// [`accept`](Self::accept) are for servers. Dropping it closes it; what was sent is still
 /// delivered.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use world::TcpSocket;
+/// let server = TcpSocket::new();
+/// server.bind("0.0.0.0:80".parse().unwrap())?;
+/// server.listen()?;
+/// let client = TcpSocket::new();
+/// client.connect("127.0.0.1:80".parse().unwrap())?;
+/// client.send(b"hello")?;
+/// assert_eq!(server.accept()?.recv(&mut [0; 100])?, 5);
+/// # axerrno::AxResult::Ok(())
+/// ```
 pub struct TcpSocket<S: System> {
     inner: Mutex<Inner>,
     patience: Patience,
@@ -42,11 +55,7 @@ struct Inner {
 
 enum State {
     Closed,
-    Listening {
-        listener: TcpListener,
-        /// One that `poll` has found.
-        accepted: Option<TcpStream>,
-    },
+    Listening(TcpListener),
     Connecting(TcpStream),
     Connected(TcpStream),
 }
@@ -60,6 +69,13 @@ impl<S: System> Default for TcpSocket<S> {
 /// Who is at the ends.
 impl<S: System> TcpSocket<S> {
     /// A socket that is neither bound nor connected.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::TcpSocket;
+    /// static SOCKET: TcpSocket = TcpSocket::new();
+    /// assert!(SOCKET.local_addr().is_err());
+    /// ```
     pub const fn new() -> Self {
         Self::with_state(State::Closed)
     }
@@ -74,17 +90,40 @@ impl<S: System> TcpSocket<S> {
 
     /// Our end.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::TcpSocket;
+    /// # let socket = TcpSocket::new();
+    /// assert_eq!(socket.local_addr(), Err(AxError::NotConnected));
+    /// socket.listen()?;
+    /// assert_ne!(socket.local_addr()?.port(), 0, "one was chosen");
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// `NotConnected` if it is neither connected nor listening.
     pub fn local_addr(&self) -> AxResult<SocketAddr> {
         self.with(|inner| match &inner.state {
             State::Connected(stream) => Ok(stream.local_addr()),
-            State::Listening { listener, .. } => Ok(listener.local_addr()),
+            State::Listening(listener) => Ok(listener.local_addr()),
             _ => Err(AxError::NotConnected),
         })
     }
 
     /// The peer's end.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::TcpSocket;
+    /// # let server = TcpSocket::new();
+    /// # server.bind("127.0.0.1:80".parse().unwrap())?;
+    /// # server.listen()?;
+    /// # let socket = TcpSocket::new();
+    /// socket.connect("127.0.0.1:80".parse().unwrap())?;
+    /// assert_eq!(socket.peer_addr()?, server.local_addr()?);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `NotConnected`.
@@ -97,6 +136,17 @@ impl<S: System> TcpSocket<S> {
 
     /// Chooses the local address, which is taken when the socket listens or connects. Port 0 means
     /// a free one.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::TcpSocket;
+    /// # let socket = TcpSocket::new();
+    /// socket.bind("127.0.0.1:80".parse().unwrap())?;
+    /// let again = socket.bind("127.0.0.1:81".parse().unwrap());
+    /// assert_eq!(again, Err(AxError::InvalidInput));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `InvalidInput` if it is bound, connected or listening.
@@ -115,6 +165,20 @@ impl<S: System> TcpSocket<S> {
 impl<S: System> TcpSocket<S> {
     /// Connects to `remote_addr`. A non-blocking socket only begins to: it can be written when it
     /// is connected, or cannot be; [`take_error`](Self::take_error) tells.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::TcpSocket;
+    /// # let server = TcpSocket::new();
+    /// # server.bind("127.0.0.1:80".parse().unwrap())?;
+    /// # server.listen()?;
+    /// # let socket = TcpSocket::new();
+    /// let refused = socket.connect("127.0.0.1:81".parse().unwrap());
+    /// assert_eq!(refused, Err(AxError::ConnectionRefused));
+    /// socket.connect("127.0.0.1:80".parse().unwrap())?;
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `ConnectionRefused`; `TimedOut`; `NotFound` without a route; `InvalidInput` if it cannot be
@@ -152,6 +216,16 @@ impl<S: System> TcpSocket<S> {
     /// Listens on the address that it is bound to, or on a free port. Does nothing if it listens
     /// already.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::TcpSocket;
+    /// # let socket = TcpSocket::new();
+    /// socket.bind("127.0.0.1:80".parse().unwrap())?;
+    /// socket.listen()?;
+    /// assert_eq!(socket.local_addr()?.port(), 80);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// `AddrInUse`; `BadAddress` if no interface has the address; `AlreadyConnected`.
     pub fn listen(&self) -> AxResult {
@@ -164,26 +238,37 @@ impl<S: System> TcpSocket<S> {
         self.with(|inner| match inner.state {
             State::Closed => {
                 let listener = ax(TcpListener::bind(&stack, local, BACKLOG))?;
-                inner.state = State::Listening { listener, accepted: None };
+                inner.state = State::Listening(listener);
                 Ok(())
             }
-            State::Listening { .. } => Ok(()),
+            State::Listening(_) => Ok(()),
             _ => Err(AxError::AlreadyConnected),
         })
     }
 
     /// Waits for a connection.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::TcpSocket;
+    /// # let server = TcpSocket::new();
+    /// # server.bind("127.0.0.1:80".parse().unwrap())?;
+    /// # server.listen()?;
+    /// # let socket = TcpSocket::new();
+    /// socket.connect("127.0.0.1:80".parse().unwrap())?;
+    /// assert_eq!(server.accept()?.peer_addr(), socket.local_addr());
+    /// assert_eq!(socket.accept().unwrap_err(), AxError::InvalidInput);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` if it does not listen, or is closed meanwhile; `WouldBlock` if it is
     /// non-blocking and nobody is waiting; `TimedOut` after the read timeout.
     pub fn accept(&self) -> AxResult<TcpSocket<S>> {
         let timeout = self.patience.read_timeout();
-        let stream = self.wait(Interest::Read, timeout, |inner| match &mut inner.state {
-            State::Listening { listener, accepted } => match accepted.take() {
-                Some(stream) => Ok(stream),
-                None => ax(listener.try_accept()),
-            },
+        let stream = self.wait(Interest::Read, timeout, |inner| match &inner.state {
+            State::Listening(listener) => ax(listener.try_accept()),
             _ => Err(AxError::InvalidInput),
         })?;
         Ok(Self::with_state(State::Connected(stream)))
@@ -192,6 +277,22 @@ impl<S: System> TcpSocket<S> {
     /// Closes the connection, in order: what was sent is still delivered; what has arrived and was
     /// not received is lost. Or stops listening: connections that were not accepted are reset.
     /// Whoever waits for the socket fails. It is as new then.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::TcpSocket;
+    /// # let server = TcpSocket::new();
+    /// # server.bind("127.0.0.1:80".parse().unwrap())?;
+    /// # server.listen()?;
+    /// # let socket = TcpSocket::new();
+    /// # socket.connect("127.0.0.1:80".parse().unwrap())?;
+    /// let peer = server.accept()?;
+    /// socket.shutdown()?;
+    /// assert_eq!(peer.recv(&mut [0; 100])?, 0, "the end");
+    /// assert_eq!(socket.send(b"hello"), Err(AxError::NotConnected));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// None today.
@@ -204,11 +305,7 @@ impl<S: System> TcpSocket<S> {
                     stream.shutdown(Shutdown::Both);
                     true
                 }
-                State::Listening { accepted, .. } => {
-                    accepted.inspect(TcpStream::abort);
-                    true
-                }
-                State::Connecting(_) => true,
+                State::Listening(_) | State::Connecting(_) => true,
                 State::Closed => false,
             }
         });
@@ -221,6 +318,20 @@ impl<S: System> TcpSocket<S> {
     }
 
     /// How an attempt to connect has failed that nobody has waited for. Tells it once.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::TcpSocket;
+    /// # let socket = TcpSocket::new();
+    /// # use axnet::blocking::System;
+    /// socket.set_nonblocking(true);
+    /// let begun = socket.connect("127.0.0.1:81".parse().unwrap());
+    /// assert_eq!(begun, Err(AxError::WouldBlock));
+    /// # world::Host::yield_now();
+    /// assert_eq!(socket.take_error(), Some(AxError::ConnectionRefused));
+    /// assert_eq!(socket.take_error(), None);
+    /// ```
     pub fn take_error(&self) -> Option<AxError> {
         self.with(|inner| {
             inner.poll_connect();
@@ -233,6 +344,21 @@ impl<S: System> TcpSocket<S> {
 impl<S: System> TcpSocket<S> {
     /// Waits for bytes and takes them. Zero is the end of the stream.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::TcpSocket;
+    /// # let server = TcpSocket::new();
+    /// # server.bind("127.0.0.1:80".parse().unwrap())?;
+    /// # server.listen()?;
+    /// # let socket = TcpSocket::new();
+    /// # socket.connect("127.0.0.1:80".parse().unwrap())?;
+    /// server.accept()?.send(b"hello")?;
+    /// let mut buffer = [0; 100];
+    /// let len = socket.recv(&mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"hello");
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// `NotConnected`, also if it is closed meanwhile; `ConnectionReset`; `TimedOut` after the read
     /// timeout, or if the peer has stopped answering; `WouldBlock` if it is non-blocking and
@@ -242,6 +368,25 @@ impl<S: System> TcpSocket<S> {
     }
 
     /// Waits for room and sends as much as there is room for.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::TcpSocket;
+    /// # let server = TcpSocket::new();
+    /// # server.bind("127.0.0.1:80".parse().unwrap())?;
+    /// # server.listen()?;
+    /// # let socket = TcpSocket::new();
+    /// # socket.connect("127.0.0.1:80".parse().unwrap())?;
+    /// assert_eq!(socket.send(b"hello")?, 5);
+    /// socket.set_nonblocking(true);
+    /// let mut sent = Ok(0);
+    /// while sent.is_ok() {
+    ///     sent = socket.send(&[7; 100_000]);
+    /// }
+    /// assert_eq!(sent, Err(AxError::WouldBlock));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `NotConnected`, also if it is closed meanwhile; `ConnectionReset`; `TimedOut` after the
@@ -254,25 +399,37 @@ impl<S: System> TcpSocket<S> {
     /// Whether a call would block: [`recv`](Self::recv) or [`accept`](Self::accept),
     /// [`send`](Self::send) or [`connect`](Self::connect). Neither if it does nothing of the kind.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::TcpSocket;
+    /// # let server = TcpSocket::new();
+    /// # server.bind("127.0.0.1:80".parse().unwrap())?;
+    /// # server.listen()?;
+    /// # let socket = TcpSocket::new();
+    /// # socket.connect("127.0.0.1:80".parse().unwrap())?;
+    /// let peer = server.accept()?;
+    /// assert!(socket.poll()?.writable && !socket.poll()?.readable);
+    /// peer.send(b"hello")?;
+    /// # <world::Host as axnet::blocking::System>::yield_now();
+    /// assert!(socket.poll()?.readable);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// None today.
     pub fn poll(&self) -> AxResult<PollState> {
-        let would_not_block = |result| !matches!(result, Err(AxError::WouldBlock));
         Ok(self.with(|inner| {
             if matches!(inner.state, State::Connecting(_)) {
                 let writable = !matches!(inner.poll_connect(), State::Connecting(_));
                 return PollState { readable: false, writable };
             }
-            match &mut inner.state {
+            match &inner.state {
                 State::Connected(stream) => PollState {
-                    readable: would_not_block(ax(stream.try_peek(&mut [0]))),
-                    writable: would_not_block(ax(stream.try_write(&[]))),
+                    readable: stream.is_ready(Interest::Read),
+                    writable: stream.is_ready(Interest::Write),
                 },
-                State::Listening { listener, accepted } => {
-                    if accepted.is_none() {
-                        *accepted = listener.try_accept().ok();
-                    }
-                    PollState { readable: accepted.is_some(), writable: false }
+                State::Listening(listener) => {
+                    PollState { readable: listener.is_ready(), writable: false }
                 }
                 _ => PollState { readable: false, writable: false },
             }
@@ -283,21 +440,58 @@ impl<S: System> TcpSocket<S> {
 /// Options.
 impl<S: System> TcpSocket<S> {
     /// Whether it is non-blocking.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::TcpSocket;
+    /// # let socket = TcpSocket::new();
+    /// assert!(!socket.is_nonblocking());
+    /// ```
     pub fn is_nonblocking(&self) -> bool {
         self.patience.is_nonblocking()
     }
 
     /// Has every call fail with `WouldBlock` that would wait.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::TcpSocket;
+    /// # let socket = TcpSocket::new();
+    /// socket.listen()?;
+    /// socket.set_nonblocking(true);
+    /// assert_eq!(socket.accept().unwrap_err(), AxError::WouldBlock);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     pub fn set_nonblocking(&self, nonblocking: bool) {
         self.patience.set_nonblocking(nonblocking);
     }
 
     /// How long [`recv`](Self::recv) and [`accept`](Self::accept) wait; `None` is for ever.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::TcpSocket;
+    /// # let socket = TcpSocket::new();
+    /// assert_eq!(socket.read_timeout(), None);
+    /// ```
     pub fn read_timeout(&self) -> Option<Duration> {
         self.patience.read_timeout()
     }
 
     /// Sets it.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::TcpSocket;
+    /// # let socket = TcpSocket::new();
+    /// # use core::time::Duration;
+    /// socket.listen()?;
+    /// socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    /// assert_eq!(socket.accept().unwrap_err(), AxError::TimedOut);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `InvalidInput` if it is zero.
@@ -307,11 +501,33 @@ impl<S: System> TcpSocket<S> {
 
     /// How long [`send`](Self::send) and [`connect`](Self::connect) wait; `None` is for ever, or as
     /// long as TCP tries.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::TcpSocket;
+    /// # let socket = TcpSocket::new();
+    /// # use core::time::Duration;
+    /// assert_eq!(socket.write_timeout(), None);
+    /// socket.set_write_timeout(Some(Duration::from_secs(5)))?;
+    /// assert_eq!(socket.write_timeout(), Some(Duration::from_secs(5)));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     pub fn write_timeout(&self) -> Option<Duration> {
         self.patience.write_timeout()
     }
 
     /// Sets it.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::TcpSocket;
+    /// # let socket = TcpSocket::new();
+    /// # use core::time::Duration;
+    /// socket.set_write_timeout(Some(Duration::from_secs(5)))?;
+    /// let nobody = socket.connect("10.0.0.9:80".parse().unwrap());
+    /// assert!(nobody.is_err(), "after five seconds at the latest");
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `InvalidInput` if it is zero.
@@ -320,6 +536,20 @@ impl<S: System> TcpSocket<S> {
     }
 
     /// Whether small writes are sent at once.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::TcpSocket;
+    /// # let server = TcpSocket::new();
+    /// # server.bind("127.0.0.1:80".parse().unwrap())?;
+    /// # server.listen()?;
+    /// # let socket = TcpSocket::new();
+    /// assert_eq!(socket.nodelay(), Err(AxError::NotConnected));
+    /// socket.connect("127.0.0.1:80".parse().unwrap())?;
+    /// assert!(!socket.nodelay()?);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `NotConnected`.
@@ -330,6 +560,19 @@ impl<S: System> TcpSocket<S> {
     /// Has small writes sent at once (true), or gathered while data is in flight (false, the
     /// default; RFC 9293 section 3.7.4).
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::TcpSocket;
+    /// # let server = TcpSocket::new();
+    /// # server.bind("127.0.0.1:80".parse().unwrap())?;
+    /// # server.listen()?;
+    /// # let socket = TcpSocket::new();
+    /// # socket.connect("127.0.0.1:80".parse().unwrap())?;
+    /// socket.set_nodelay(true)?;
+    /// assert!(socket.nodelay()?);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// `NotConnected`.
     pub fn set_nodelay(&self, enabled: bool) -> AxResult {
@@ -338,6 +581,18 @@ impl<S: System> TcpSocket<S> {
 
     /// Bytes that may arrive and not be received.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::TcpSocket;
+    /// # let server = TcpSocket::new();
+    /// # server.bind("127.0.0.1:80".parse().unwrap())?;
+    /// # server.listen()?;
+    /// # let socket = TcpSocket::new();
+    /// # socket.connect("127.0.0.1:80".parse().unwrap())?;
+    /// assert_eq!(socket.recv_capacity()?, 1 << 20);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// `NotConnected`.
     pub fn recv_capacity(&self) -> AxResult<usize> {
@@ -345,6 +600,18 @@ impl<S: System> TcpSocket<S> {
     }
 
     /// Bytes that may be sent and not be acknowledged.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::TcpSocket;
+    /// # let server = TcpSocket::new();
+    /// # server.bind("127.0.0.1:80".parse().unwrap())?;
+    /// # server.listen()?;
+    /// # let socket = TcpSocket::new();
+    /// # socket.connect("127.0.0.1:80".parse().unwrap())?;
+    /// assert_eq!(socket.send_capacity()?, 256 * 1024);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `NotConnected`.
@@ -387,18 +654,28 @@ impl<S: System> TcpSocket<S> {
         mut attempt: impl FnMut(&mut Inner) -> AxResult<T>,
     ) -> AxResult<T> {
         let register = |waker: &Waker| self.with(|inner| inner.register(interest, waker));
-        self.patience.wait::<S, T>(timeout, || self.with(&mut attempt), register)
+        let deregister = |registration| self.with(|inner| inner.deregister(registration));
+        self.patience.wait::<S, T>(timeout, || self.with(&mut attempt), register, deregister)
     }
 }
 
 impl Inner {
-    fn register(&self, interest: Interest, waker: &Waker) {
+    fn register(&self, interest: Interest, waker: &Waker) -> Option<Registration> {
+        match &self.state {
+            State::Closed => None,
+            State::Listening(listener) => Some(listener.register(waker)),
+            State::Connecting(stream) | State::Connected(stream) => {
+                Some(stream.register(interest, waker))
+            }
+        }
+    }
+
+    /// If the state has changed since, the registration went with what it was with.
+    fn deregister(&self, registration: Registration) {
         match &self.state {
             State::Closed => {}
-            State::Listening { listener, .. } => listener.register(waker),
-            State::Connecting(stream) | State::Connected(stream) => {
-                stream.register(interest, waker);
-            }
+            State::Listening(listener) => listener.deregister(registration),
+            State::Connecting(stream) | State::Connected(stream) => stream.deregister(registration),
         }
     }
 

@@ -20,6 +20,17 @@ use super::{
 /// A UDP socket, from any number of tasks at a time.
 ///
 /// It may send to broadcast addresses, as upstream's may.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use world::UdpSocket;
+/// let (server, client) = (UdpSocket::new(), UdpSocket::new());
+/// server.bind("0.0.0.0:7".parse().unwrap())?;
+/// client.connect("127.0.0.1:7".parse().unwrap())?;
+/// client.send(b"hello")?;
+/// assert_eq!(server.recv_from(&mut [0; 1500])?, (5, client.local_addr()?));
+/// # axerrno::AxResult::Ok(())
+/// ```
 pub struct UdpSocket<S: System> {
     inner: Mutex<Inner>,
     patience: Patience,
@@ -29,8 +40,6 @@ pub struct UdpSocket<S: System> {
 struct Inner {
     /// None unless it is bound.
     socket: Option<netstack::UdpSocket>,
-    /// An error that `poll` has found, for the next to receive.
-    error: Option<AxError>,
 }
 
 impl<S: System> Default for UdpSocket<S> {
@@ -42,15 +51,33 @@ impl<S: System> Default for UdpSocket<S> {
 /// Where it is, and whom it talks to.
 impl<S: System> UdpSocket<S> {
     /// A socket that is neither bound nor connected.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::UdpSocket;
+    /// static SOCKET: UdpSocket = UdpSocket::new();
+    /// assert!(SOCKET.local_addr().is_err());
+    /// ```
     pub const fn new() -> Self {
         UdpSocket {
-            inner: Mutex::new(Inner { socket: None, error: None }),
+            inner: Mutex::new(Inner { socket: None }),
             patience: Patience::new(),
             _system: PhantomData,
         }
     }
 
     /// What it is bound to. A connected socket has the address that its peer sees.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// assert_eq!(socket.local_addr(), Err(AxError::NotConnected));
+    /// socket.bind("0.0.0.0:0".parse().unwrap())?;
+    /// assert_ne!(socket.local_addr()?.port(), 0, "one was chosen");
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `NotConnected` if it is not bound.
@@ -60,6 +87,20 @@ impl<S: System> UdpSocket<S> {
 
     /// Whom it is connected to.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// # socket.bind("127.0.0.1:7".parse().unwrap())?;
+    /// # let peer = UdpSocket::new();
+    /// # peer.bind("127.0.0.1:9".parse().unwrap())?;
+    /// assert_eq!(socket.peer_addr(), Err(AxError::NotConnected));
+    /// socket.connect("127.0.0.1:9".parse().unwrap())?;
+    /// assert_eq!(socket.peer_addr()?.port(), 9);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// `NotConnected`.
     pub fn peer_addr(&self) -> AxResult<SocketAddr> {
@@ -67,6 +108,17 @@ impl<S: System> UdpSocket<S> {
     }
 
     /// Binds to `local_addr`; port 0 means a free one.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// socket.bind("0.0.0.0:7".parse().unwrap())?;
+    /// let other = UdpSocket::new().bind("0.0.0.0:7".parse().unwrap());
+    /// assert_eq!(other, Err(AxError::AddrInUse));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `InvalidInput` if it is bound; `AddrInUse`; `BadAddress` if no interface has the address;
@@ -90,6 +142,19 @@ impl<S: System> UdpSocket<S> {
     /// Takes datagrams from `addr` only from now on, and [`send`](Self::send)s there. Binds it
     /// first if it is not.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// # socket.bind("127.0.0.1:7".parse().unwrap())?;
+    /// # let peer = UdpSocket::new();
+    /// # peer.bind("127.0.0.1:9".parse().unwrap())?;
+    /// socket.connect("127.0.0.1:9".parse().unwrap())?;
+    /// socket.send(b"hello")?;
+    /// assert_eq!(peer.recv_from(&mut [0; 100])?, (5, socket.local_addr()?));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// `NotFound` without a route; `InvalidInput` if `addr` cannot be sent to; `AddrInUse` if
     /// another socket has the same two ends; those of [`bind`](Self::bind).
@@ -107,13 +172,23 @@ impl<S: System> UdpSocket<S> {
 
     /// Closes it. Whoever waits for it fails. It is as new then.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// # socket.bind("127.0.0.1:7".parse().unwrap())?;
+    /// # let peer = UdpSocket::new();
+    /// # peer.bind("127.0.0.1:9".parse().unwrap())?;
+    /// socket.shutdown()?;
+    /// assert_eq!(socket.recv_from(&mut [0; 100]), Err(AxError::NotConnected));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// None today.
     pub fn shutdown(&self) -> AxResult {
-        let was_bound = self.with(|inner| {
-            inner.error = None;
-            inner.socket.take().is_some()
-        });
+        let was_bound = self.with(|inner| inner.socket.take().is_some());
         if was_bound {
             self.patience.wake_all::<S>();
             // A program that ends now shall have sent what it has.
@@ -126,6 +201,20 @@ impl<S: System> UdpSocket<S> {
 /// Datagrams.
 impl<S: System> UdpSocket<S> {
     /// Sends one datagram; waits if there is no room. Returns its length.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// # socket.bind("127.0.0.1:7".parse().unwrap())?;
+    /// # let peer = UdpSocket::new();
+    /// # peer.bind("127.0.0.1:9".parse().unwrap())?;
+    /// assert_eq!(socket.send_to(b"hello", peer.local_addr()?)?, 5);
+    /// let nowhere = socket.send_to(b"hello", "192.0.2.1:9".parse().unwrap());
+    /// assert_eq!(nowhere, Err(AxError::NotFound));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `NotConnected` if it is not bound, also if it is closed meanwhile; `InvalidInput` if
@@ -145,6 +234,20 @@ impl<S: System> UdpSocket<S> {
 
     /// Sends one datagram to the peer; waits if there is no room. Returns its length.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// # socket.bind("127.0.0.1:7".parse().unwrap())?;
+    /// # let peer = UdpSocket::new();
+    /// # peer.bind("127.0.0.1:9".parse().unwrap())?;
+    /// assert_eq!(socket.send(b"hello"), Err(AxError::NotConnected));
+    /// socket.connect(peer.local_addr()?)?;
+    /// assert_eq!(socket.send(b"hello")?, 5);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// `NotConnected`; `ConnectionRefused`, once, if an earlier datagram was answered with "port
     /// unreachable"; those of [`send_to`](Self::send_to).
@@ -154,6 +257,20 @@ impl<S: System> UdpSocket<S> {
     }
 
     /// Waits for a datagram: its length, cut to `buf`'s, and its sender.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// # socket.bind("127.0.0.1:7".parse().unwrap())?;
+    /// # let peer = UdpSocket::new();
+    /// # peer.bind("127.0.0.1:9".parse().unwrap())?;
+    /// socket.send_to(b"hello", peer.local_addr()?)?;
+    /// let mut buffer = [0; 1500];
+    /// let (len, from) = peer.recv_from(&mut buffer)?;
+    /// assert_eq!((&buffer[..len], from), (&b"hello"[..], socket.local_addr()?));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `NotConnected` if it is not bound, also if it is closed meanwhile; `ConnectionRefused`,
@@ -165,6 +282,19 @@ impl<S: System> UdpSocket<S> {
 
     /// Like [`recv_from`](Self::recv_from), but the datagram stays to be received.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// # socket.bind("127.0.0.1:7".parse().unwrap())?;
+    /// # let peer = UdpSocket::new();
+    /// # peer.bind("127.0.0.1:9".parse().unwrap())?;
+    /// socket.send_to(b"hello", peer.local_addr()?)?;
+    /// assert_eq!(peer.peek_from(&mut [0; 100])?.0, 5);
+    /// assert_eq!(peer.recv_from(&mut [0; 100])?.0, 5);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`recv_from`](Self::recv_from).
     pub fn peek_from(&self, buf: &mut [u8]) -> AxResult<(usize, SocketAddr)> {
@@ -172,6 +302,19 @@ impl<S: System> UdpSocket<S> {
     }
 
     /// Waits for a datagram from the peer: its length, cut to `buf`'s.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// # socket.bind("127.0.0.1:7".parse().unwrap())?;
+    /// # let peer = UdpSocket::new();
+    /// # peer.bind("127.0.0.1:9".parse().unwrap())?;
+    /// peer.connect(socket.local_addr()?)?;
+    /// socket.send_to(b"hello", peer.local_addr()?)?;
+    /// assert_eq!(peer.recv(&mut [0; 2])?, 2, "the rest is lost");
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `NotConnected` if it has none; those of [`recv_from`](Self::recv_from).
@@ -182,26 +325,29 @@ impl<S: System> UdpSocket<S> {
         })
     }
 
-    /// Whether a datagram is there, and whether one can be sent: a bound socket is taken to have
-    /// room.
+    /// Whether a call would block that receives, or sends. Neither if it is not bound.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// # socket.bind("127.0.0.1:7".parse().unwrap())?;
+    /// # let peer = UdpSocket::new();
+    /// # peer.bind("127.0.0.1:9".parse().unwrap())?;
+    /// assert!(socket.poll()?.writable && !peer.poll()?.readable);
+    /// socket.send_to(b"hello", peer.local_addr()?)?;
+    /// peer.peek_from(&mut [])?;
+    /// assert!(peer.poll()?.readable);
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// None today.
     pub fn poll(&self) -> AxResult<PollState> {
         Ok(self.with(|inner| {
-            let Some(socket) = &inner.socket else {
-                return PollState { readable: false, writable: false };
-            };
-            let readable = inner.error.is_some()
-                || match ax(socket.try_peek(&mut [])) {
-                    Err(AxError::WouldBlock) => false,
-                    // Told once; so it is kept for whoever receives.
-                    result => {
-                        inner.error = result.err();
-                        true
-                    }
-                };
-            PollState { readable, writable: true }
+            let is_ready =
+                |interest| inner.socket.as_ref().is_some_and(|one| one.is_ready(interest));
+            PollState { readable: is_ready(Interest::Read), writable: is_ready(Interest::Write) }
         }))
     }
 }
@@ -209,21 +355,58 @@ impl<S: System> UdpSocket<S> {
 /// Options.
 impl<S: System> UdpSocket<S> {
     /// Whether it is non-blocking.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// assert!(!socket.is_nonblocking());
+    /// ```
     pub fn is_nonblocking(&self) -> bool {
         self.patience.is_nonblocking()
     }
 
     /// Has every call fail with `WouldBlock` that would wait.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// socket.bind("0.0.0.0:7".parse().unwrap())?;
+    /// socket.set_nonblocking(true);
+    /// assert_eq!(socket.recv_from(&mut [0; 100]), Err(AxError::WouldBlock));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     pub fn set_nonblocking(&self, nonblocking: bool) {
         self.patience.set_nonblocking(nonblocking);
     }
 
     /// How long the calls that receive wait; `None` is for ever.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// assert_eq!(socket.read_timeout(), None);
+    /// ```
     pub fn read_timeout(&self) -> Option<Duration> {
         self.patience.read_timeout()
     }
 
     /// Sets it.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// # use core::time::Duration;
+    /// socket.bind("0.0.0.0:7".parse().unwrap())?;
+    /// socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    /// assert_eq!(socket.recv_from(&mut [0; 100]), Err(AxError::TimedOut));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `InvalidInput` if it is zero.
@@ -232,11 +415,33 @@ impl<S: System> UdpSocket<S> {
     }
 
     /// How long the calls that send wait; `None` is for ever.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// # use core::time::Duration;
+    /// assert_eq!(socket.write_timeout(), None);
+    /// socket.set_write_timeout(Some(Duration::from_secs(5)))?;
+    /// assert_eq!(socket.write_timeout(), Some(Duration::from_secs(5)));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     pub fn write_timeout(&self) -> Option<Duration> {
         self.patience.write_timeout()
     }
 
     /// Sets it.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use axerrno::AxError;
+    /// # use world::UdpSocket;
+    /// # let socket = UdpSocket::new();
+    /// # use core::time::Duration;
+    /// socket.set_write_timeout(Some(Duration::from_secs(5)))?;
+    /// assert_eq!(socket.set_write_timeout(Some(Duration::ZERO)), Err(AxError::InvalidInput));
+    /// # axerrno::AxResult::Ok(())
+    /// ```
     ///
     /// # Errors
     /// `InvalidInput` if it is zero.
@@ -251,10 +456,8 @@ impl<S: System> UdpSocket<S> {
     }
 
     fn read<T>(&self, mut attempt: impl FnMut(&netstack::UdpSocket) -> AxResult<T>) -> AxResult<T> {
-        self.wait(Interest::Read, self.patience.read_timeout(), |inner| match inner.error.take() {
-            Some(error) => Err(error),
-            None => attempt(inner.bound()?),
-        })
+        let timeout = self.patience.read_timeout();
+        self.wait(Interest::Read, timeout, |inner| attempt(inner.bound()?))
     }
 
     fn write(&self, mut attempt: impl FnMut(&netstack::UdpSocket) -> AxResult<()>) -> AxResult<()> {
@@ -269,13 +472,13 @@ impl<S: System> UdpSocket<S> {
         mut attempt: impl FnMut(&mut Inner) -> AxResult<T>,
     ) -> AxResult<T> {
         let register = |waker: &_| {
-            self.with(|inner| {
-                if let Some(socket) = &inner.socket {
-                    socket.register(interest, waker);
-                }
-            });
+            self.with(|inner| inner.socket.as_ref().map(|one| one.register(interest, waker)))
         };
-        self.patience.wait::<S, T>(timeout, || self.with(&mut attempt), register)
+        // If it was closed since, the registration went with what it was with.
+        let deregister = |registration| {
+            self.with(|inner| inner.socket.as_ref().map(|one| one.deregister(registration)));
+        };
+        self.patience.wait::<S, T>(timeout, || self.with(&mut attempt), register, deregister)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A call that would block becomes one that waits.
 
-use alloc::vec::Vec;
+use alloc::collections::BTreeMap;
 use core::{
     fmt,
     future::poll_fn,
@@ -11,12 +11,23 @@ use core::{
 };
 
 use axerrno::{AxError, AxResult};
-use netstack::Instant;
+use netstack::{Instant, Registration};
 use spin::Mutex;
 
 use super::{ADDRESS_PATIENCE, System, quietly};
 
 /// A deadline has come.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use world::Host;
+/// # use core::time::Duration;
+/// use axnet::blocking::{Expired, System};
+///
+/// let deadline = Host::now() + Duration::from_secs(5);
+/// let waited = Host::block_on(std::future::pending::<()>(), Some(deadline));
+/// assert_eq!((waited, Host::now()), (Err(Expired), deadline));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expired;
 
@@ -37,9 +48,13 @@ pub(super) fn await_address<S: System>(remote: IpAddr) -> AxResult<()> {
     if remote.is_loopback() || is_configured() || S::now() >= deadline {
         return Ok(());
     }
+    let mut place = Place::new(
+        |waker: &Waker| Some(quietly::<S, _>(|| stack.register_config(waker))),
+        |registration| quietly::<S, _>(|| stack.deregister_config(registration)),
+    );
     let configured = poll_fn(|cx| {
         // Registered first, so that no change is missed in between.
-        quietly::<S, _>(|| stack.register_config(cx.waker()));
+        place.register(cx.waker());
         match is_configured() {
             true => Poll::Ready(()),
             false => Poll::Pending,
@@ -62,7 +77,8 @@ pub(super) struct Patience {
 
 struct Waiting {
     next_id: u64,
-    wakers: Vec<(u64, Waker)>,
+    /// In the order in which they came.
+    wakers: BTreeMap<u64, Waker>,
 }
 
 impl Patience {
@@ -71,7 +87,7 @@ impl Patience {
             nonblocking: AtomicBool::new(false),
             read_timeout: AtomicU64::new(0),
             write_timeout: AtomicU64::new(0),
-            waiting: Mutex::new(Waiting { next_id: 0, wakers: Vec::new() }),
+            waiting: Mutex::new(Waiting { next_id: 0, wakers: BTreeMap::new() }),
         }
     }
 
@@ -100,7 +116,8 @@ impl Patience {
     }
 
     /// Makes `attempt` until it does not say `WouldBlock`; between two, the task is parked until
-    /// what `register` has been told to wake is woken, or the socket is closed.
+    /// what `register` has been told to wake is woken, or the socket is closed. Nothing of it is left
+    /// at the end: `deregister` gets what `register` has made, if anything.
     ///
     /// # Errors
     /// Those of `attempt`; `TimedOut` after `timeout`.
@@ -108,7 +125,8 @@ impl Patience {
         &self,
         timeout: Option<Duration>,
         mut attempt: impl FnMut() -> AxResult<T>,
-        register: impl Fn(&Waker),
+        register: impl Fn(&Waker) -> Option<Registration>,
+        deregister: impl Fn(Registration),
     ) -> AxResult<T> {
         let result = attempt();
         if !matches!(result, Err(AxError::WouldBlock)) || self.is_nonblocking() {
@@ -116,9 +134,10 @@ impl Patience {
         }
         let deadline = timeout.map(|timeout| S::now() + timeout);
         let entry = Entry::<S>::new(&self.waiting);
+        let mut place = Place::new(register, deregister);
         let done = poll_fn(|cx| {
             entry.register(cx.waker());
-            register(cx.waker());
+            place.register(cx.waker());
             match attempt() {
                 Err(AxError::WouldBlock) => Poll::Pending,
                 result => Poll::Ready(result),
@@ -130,7 +149,7 @@ impl Patience {
     /// Wakes every task that waits: the socket's state has changed.
     pub(super) fn wake_all<S: System>(&self) {
         let woken = quietly::<S, _>(|| core::mem::take(&mut self.waiting.lock().wakers));
-        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        woken.into_values().for_each(Waker::wake);
     }
 }
 
@@ -148,6 +167,39 @@ fn store(kept: &AtomicU64, timeout: Option<Duration>) -> AxResult<()> {
     };
     kept.store(micros, Ordering::Relaxed);
     Ok(())
+}
+
+/// One task's place among those that a socket of the stack wakes; given up when the call ends.
+pub(super) struct Place<R, D: Fn(Registration)> {
+    register: R,
+    deregister: D,
+    /// With the waker, so that the stack never has the last one: this one is dropped without a lock.
+    held: Option<(Registration, Waker)>,
+}
+
+impl<R: Fn(&Waker) -> Option<Registration>, D: Fn(Registration)> Place<R, D> {
+    pub(super) fn new(register: R, deregister: D) -> Self {
+        Place { register, deregister, held: None }
+    }
+
+    pub(super) fn register(&mut self, waker: &Waker) {
+        self.give_up();
+        self.held = (self.register)(waker).map(|registration| (registration, waker.clone()));
+    }
+}
+
+impl<R, D: Fn(Registration)> Place<R, D> {
+    fn give_up(&mut self) {
+        if let Some((registration, _waker)) = self.held.take() {
+            (self.deregister)(registration);
+        }
+    }
+}
+
+impl<R, D: Fn(Registration)> Drop for Place<R, D> {
+    fn drop(&mut self) {
+        self.give_up();
+    }
 }
 
 /// One task's place among those that wait; given up when the call ends.
@@ -168,19 +220,16 @@ impl<'a, S: System> Entry<'a, S> {
     }
 
     fn register(&self, waker: &Waker) {
-        self.change(|wakers, id| {
-            wakers.retain(|(other, _)| *other != id);
-            wakers.push((id, waker.clone()));
-        });
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Vec<(u64, Waker)>, u64)) {
-        quietly::<S, _>(|| change(&mut self.waiting.lock().wakers, self.id));
+        let old = quietly::<S, _>(|| self.waiting.lock().wakers.insert(self.id, waker.clone()));
+        // Only now: it may hold the last reference to a task.
+        drop(old);
     }
 }
 
 impl<S: System> Drop for Entry<'_, S> {
     fn drop(&mut self) {
-        self.change(|wakers, id| wakers.retain(|(other, _)| *other != id));
+        let waker = quietly::<S, _>(|| self.waiting.lock().wakers.remove(&self.id));
+        // As above.
+        drop(waker);
     }
 }

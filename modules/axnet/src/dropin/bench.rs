@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use axlog::ax_println as println;
-use netdev::{Device, DeviceInfo, ETHERNET_HEADER_LEN, Receiver, Transmitter};
+use netdev::{Device, DeviceInfo, ETHERNET_HEADER_LEN, Receiver, Transmitter, TxOffload};
 use qemu_x86_64::clock;
 
 use super::poller;
@@ -26,11 +26,21 @@ const RECEIVE: u8 = 2;
 static REQUEST: AtomicU8 = AtomicU8::new(NOTHING);
 
 /// Sends frames of full length for ten seconds and says on the console how many bits that are.
+///
+/// ```no_run
+/// // Says "axnet: 1.234 Gbit/s" every second.
+/// axnet::bench_transmit();
+/// ```
 pub fn bench_transmit() {
     run(TRANSMIT);
 }
 
 /// Counts what arrives for ten seconds and says on the console how many bits that are.
+///
+/// ```no_run
+/// // Says "axnet: 1.234 Gbit/s" every second.
+/// axnet::bench_receive();
+/// ```
 pub fn bench_receive() {
     run(RECEIVE);
 }
@@ -76,12 +86,12 @@ impl Card {
     }
 
     fn transmit_batch(&mut self) -> usize {
-        let DeviceInfo { mac, mtu } = self.0.info();
+        let DeviceInfo { mac, mtu, .. } = self.0.info();
         let len = mtu + ETHERNET_HEADER_LEN;
         let (_, tx) = self.0.split();
         let mut bytes = 0;
         while bytes < BATCH * len && tx.is_ready() {
-            tx.transmit(len, |frame| {
+            tx.transmit(len, TxOffload::default(), |frame| {
                 frame.fill(0xff);
                 frame[6..12].copy_from_slice(&mac);
                 frame[12..ETHERNET_HEADER_LEN].copy_from_slice(&ETHERTYPE);
@@ -94,7 +104,7 @@ impl Card {
 
     fn receive_batch(&mut self) -> usize {
         let (rx, _) = self.0.split();
-        (0..BATCH).map_while(|_| rx.receive(|frame| frame.len())).sum()
+        (0..BATCH).map_while(|_| rx.receive(|frame, _| frame.len())).sum()
     }
 }
 

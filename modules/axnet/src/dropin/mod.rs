@@ -29,12 +29,39 @@ pub use self::bench::{bench_receive, bench_transmit};
 use crate::blocking;
 
 /// A TCP socket of the machine's network stack.
+///
+/// ```no_run
+/// # fn example() -> axerrno::AxResult {
+/// let socket = axnet::TcpSocket::new();
+/// socket.connect(([10, 0, 2, 2], 80).into())?;
+/// socket.send(b"GET / HTTP/1.0\r\n\r\n")?;
+/// # Ok(())
+/// # }
+/// ```
 pub type TcpSocket = blocking::TcpSocket<tasks::ArceOs>;
 
 /// A UDP socket of the machine's network stack.
+///
+/// ```no_run
+/// # fn example() -> axerrno::AxResult {
+/// let socket = axnet::UdpSocket::new();
+/// socket.bind(([0, 0, 0, 0], 7).into())?;
+/// let (len, from) = socket.recv_from(&mut [0; 1500])?;
+/// # Ok(())
+/// # }
+/// ```
 pub type UdpSocket = blocking::UdpSocket<tasks::ArceOs>;
 
 /// Looks up the addresses of a host: those of IPv4, or, if it has none, those of IPv6.
+///
+/// ```no_run
+/// # fn example() -> axerrno::AxResult {
+/// for address in axnet::dns_query("server.example")? {
+///     axnet::println!("{address}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Those of [`blocking::dns_query`].
@@ -43,6 +70,13 @@ pub fn dns_query(name: &str) -> AxResult<Vec<IpAddr>> {
 }
 
 /// Lets the stack be polled, if it has anything to do. Nobody needs to call it.
+///
+/// ```no_run
+/// # fn is_done() -> bool { true }
+/// while !is_done() {
+///     axnet::poll_interfaces();
+/// }
+/// ```
 pub fn poll_interfaces() {
     axtask::yield_now();
 }
@@ -51,6 +85,12 @@ pub fn poll_interfaces() {
 ///
 /// The kernel calls it once, before `main`. The network is up before the first call that needs it
 /// returns; what goes wrong is said on the console.
+///
+/// ```no_run
+/// fn start(devices: axdriver::AllDevices) {
+///     axnet::init_network(devices.net);
+/// }
+/// ```
 pub fn init_network(cards: AxDeviceContainer<AxNetDevice>) {
     // A program may do without threads, but its network does not.
     if axtask::current_may_uninit().is_none() {

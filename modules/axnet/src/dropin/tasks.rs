@@ -18,7 +18,8 @@ use qemu_x86_64::clock;
 use super::{idle, poller};
 use crate::blocking::{Expired, System};
 
-/// The kernel, as blocking sockets see it.
+/// The kernel, as blocking sockets see it. Public, because their type is an alias that names it.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct ArceOs;
 
@@ -82,6 +83,7 @@ impl Drop for Alarm {
         if let Some(timer) = self.timer.take() {
             let _unpreempted = NoPreempt::new();
             timer.abort();
+            drop(timer);
         }
     }
 }

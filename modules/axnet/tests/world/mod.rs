@@ -7,8 +7,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::pin,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
     task::{Context, Poll, Wake, Waker},
@@ -75,7 +75,36 @@ pub(crate) struct World {
     clock: Clock,
     /// The peer neither hears nor says anything.
     pub(crate) paused: Arc<AtomicBool>,
-    ended: Arc<AtomicBool>,
+    pub(crate) threads: Arc<Threads>,
+    turns: Arc<Turns>,
+}
+
+/// The threads that call.
+#[derive(Default)]
+pub(crate) struct Threads {
+    /// How many are parked in a call, or about to be.
+    parked: AtomicUsize,
+    /// Wakers that have been made for calls and are kept.
+    wakers: AtomicUsize,
+}
+
+impl Threads {
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn wakers(&self) -> usize {
+        self.wakers.load(Ordering::SeqCst)
+    }
+}
+
+/// The hosts' turns: whether there is to be another one, and who waits for that.
+#[derive(Default)]
+struct Turns {
+    /// Held during a turn.
+    count: Mutex<u64>,
+    another: Condvar,
+    ended: AtomicBool,
 }
 
 #[derive(Clone, Copy)]
@@ -99,15 +128,16 @@ impl World {
     /// Runs `test` with a world around it.
     pub(crate) fn run(plan: Plan, test: impl FnOnce(&World)) {
         let clock = Clock { start: HostInstant::now(), speed: plan.speed };
-        let (paused, ended) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        let (paused, turns) = <(Arc<AtomicBool>, Arc<Turns>)>::default();
         let (tell, told) = mpsc::channel();
         thread::scope(|scope| {
-            let flags = (paused.clone(), ended.clone());
-            scope.spawn(move || drive(plan, clock, &tell, flags));
+            let (is_paused, driven) = (paused.clone(), turns.clone());
+            scope.spawn(move || drive(plan, clock, &tell, &is_paused, &driven));
             let hosts = told.recv().expect("the hosts have been made");
-            let world = World { hosts, clock, paused, ended: ended.clone() };
+            let world =
+                World { hosts, clock, paused, threads: Arc::default(), turns: turns.clone() };
             // Also when the test panics: the scope waits for the thread.
-            let _end = End(&ended);
+            let _end = End(&turns);
             world.enter();
             test(&world);
         });
@@ -142,16 +172,38 @@ impl World {
         told.recv().expect("the future has ended")
     }
 
+    /// Waits until something is so, which is looked at after every turn of the hosts.
+    pub(crate) fn until(&self, mut done: impl FnMut() -> bool) {
+        while !done() {
+            let turns = self.turns.count.lock().expect("the hosts have not panicked");
+            drop(self.turns.another.wait(turns).expect("the hosts have not panicked"));
+        }
+    }
+
+    /// Waits until so many threads are parked in calls.
+    pub(crate) fn until_parked(&self, count: usize) {
+        self.until(|| self.threads.parked() == count);
+    }
+
+    /// Has the hosts do nothing as long as the guard is held.
+    pub(crate) fn freeze(&self) -> MutexGuard<'_, u64> {
+        self.turns.count.lock().expect("the hosts have not panicked")
+    }
+
+    pub(crate) fn stack(&self) -> Stack {
+        self.hosts[0].stack().clone()
+    }
+
     pub(crate) fn peer_stack(&self) -> Stack {
         self.hosts[1].stack().clone()
     }
 }
 
-struct End<'a>(&'a AtomicBool);
+struct End<'a>(&'a Turns);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.ended.store(true, Ordering::Relaxed);
     }
 }
 
@@ -159,7 +211,8 @@ fn drive(
     plan: Plan,
     clock: Clock,
     tell: &mpsc::Sender<[Handle; 2]>,
-    (paused, ended): (Arc<AtomicBool>, Arc<AtomicBool>),
+    paused: &AtomicBool,
+    turns: &Turns,
 ) {
     let (left, right) = cable([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], 1500);
     let config = |last| Config {
@@ -170,11 +223,16 @@ fn drive(
     let mut here = Runner::new(clock, left, &config(1));
     let mut there = Runner::new(clock, right, &Config { memory_limit: 64 << 20, ..config(2) });
     let _ = tell.send([here.handle().clone(), there.handle().clone()]);
-    while !ended.load(Ordering::Relaxed) {
+    while !turns.ended.load(Ordering::Relaxed) {
+        let mut count = turns.count.lock().expect("no thread panics with the lock");
         here.turn();
         if !paused.load(Ordering::Relaxed) {
             there.turn();
         }
+        *count += 1;
+        drop(count);
+        turns.another.notify_all();
+        // In place of interrupts, and for the threads that call: nothing waits for it to be over.
         thread::sleep(Duration::from_micros(20));
     }
 }
@@ -221,11 +279,27 @@ fn with_world<R>(look: impl FnOnce(Option<&World>) -> R) -> R {
     WORLD.with_borrow(|world| look(world.as_ref()))
 }
 
-struct Unpark(thread::Thread);
+struct Unpark {
+    thread: thread::Thread,
+    threads: Arc<Threads>,
+}
+
+impl Unpark {
+    fn new(threads: Arc<Threads>) -> Self {
+        threads.wakers.fetch_add(1, Ordering::SeqCst);
+        Unpark { thread: thread::current(), threads }
+    }
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.thread.unpark();
+    }
+}
+
+impl Drop for Unpark {
+    fn drop(&mut self) {
+        self.threads.wakers.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -233,20 +307,25 @@ fn block_on<S: System, F: Future>(
     future: F,
     deadline: Option<Instant>,
 ) -> Result<F::Output, Expired> {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let (threads, speed) = with_world(|world| {
+        world.map_or((Arc::default(), 1), |world| (world.threads.clone(), world.clock.speed))
+    });
+    let waker = Waker::from(Arc::new(Unpark::new(threads.clone())));
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Ok(output);
         }
-        match deadline {
-            None => thread::park(),
-            Some(deadline) if deadline <= S::now() => return Err(Expired),
-            Some(deadline) => {
-                let speed = with_world(|world| world.map_or(1, |world| world.clock.speed));
-                let left = deadline.micros() - S::now().micros();
-                thread::park_timeout(Duration::from_micros(left / u64::from(speed) + 1));
-            }
+        let left = deadline.map(|deadline| deadline.micros().saturating_sub(S::now().micros()));
+        if left == Some(0) {
+            return Err(Expired);
         }
+        threads.parked.fetch_add(1, Ordering::SeqCst);
+        match left {
+            None => thread::park(),
+            // By the host's clock: that is what these deadlines are.
+            Some(left) => thread::park_timeout(Duration::from_micros(left / u64::from(speed) + 1)),
+        }
+        threads.parked.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -35,21 +35,73 @@ pub struct BufReader<S> {
 
 impl<S> BufReader<S> {
     /// Buffers what is read from `stream`, 4 KiB at most.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # use embedded_io_async::{BufRead, Read, Write};
+    /// # use netasync::io::*;
+    /// let mut reader = BufReader::new(&b"hello, world"[..]);
+    /// let mut word = [0; 5];
+    /// reader.read_exact(&mut word).await.unwrap();
+    /// assert_eq!((&word, reader.buffered()), (b"hello", 7));
+    /// # Ok(()) });
+    /// ```
     pub fn new(stream: S) -> Self {
         BufReader { stream, buffer: buffer(), unread: 0..0 }
     }
 
     /// The stream beneath.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// let reader = io::BufReader::new(client);
+    /// assert_eq!(reader.get_ref().peer_addr(), server.local_addr());
+    /// # Ok(()) });
+    /// ```
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
 
     /// The stream beneath, to write to it. What it is asked to read may have been read ahead.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use embedded_io_async::{BufRead, Read, Write};
+    /// # use netasync::io::*;
+    /// let mut reader = BufReader::new(client);
+    /// reader.get_mut().write_all(b"question").await?;
+    /// let mut question = [0; 8];
+    /// server.read_exact(&mut question).await?;
+    /// assert_eq!(&question, b"question");
+    /// # Ok(()) });
+    /// ```
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.stream
     }
 
     /// Bytes read ahead and not yet taken.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # use embedded_io_async::{BufRead, Read, Write};
+    /// # use netasync::io::*;
+    /// let mut reader = BufReader::new(&b"hello"[..]);
+    /// assert_eq!(reader.buffered(), 0);
+    /// reader.fill_buf().await.unwrap();
+    /// reader.consume(2);
+    /// assert_eq!(reader.buffered(), 3);
+    /// # Ok(()) });
+    /// ```
     pub fn buffered(&self) -> usize {
         self.unread.len()
     }
@@ -123,11 +175,36 @@ pub struct BufWriter<S> {
 
 impl<S> BufWriter<S> {
     /// Buffers what is written to `stream`, 4 KiB at most.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # use embedded_io_async::Write;
+    /// # let (client, server) = world::pair().await?;
+    /// let mut writer = io::BufWriter::new(client);
+    /// writer.write_all(b"hello, ").await?;
+    /// writer.write_all(b"world").await?;
+    /// writer.flush().await?;
+    /// let mut buffer = [0; 100];
+    /// assert_eq!(server.read(&mut buffer).await?, b"hello, world".len());
+    /// # Ok(()) });
+    /// ```
     pub fn new(stream: S) -> Self {
         BufWriter { stream, buffer: buffer(), written: 0 }
     }
 
     /// The stream beneath.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// let writer = io::BufWriter::new(client);
+    /// assert_eq!(writer.get_ref().peer_addr(), server.local_addr());
+    /// # Ok(()) });
+    /// ```
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
@@ -199,16 +276,57 @@ pub struct BufStream<S>(BufReader<BufWriter<S>>);
 
 impl<S> BufStream<S> {
     /// Buffers `stream`, 4 KiB each way.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use embedded_io_async::{BufRead, Read, Write};
+    /// # use netasync::io::*;
+    /// let mut stream = BufStream::new(client);
+    /// server.write_all(b"pong").await?;
+    /// // What has been written is sent before a read waits.
+    /// stream.write_all(b"ping").await?;
+    /// stream.read_exact(&mut [0; 4]).await.unwrap();
+    /// assert_eq!(server.read(&mut [0; 10]).await?, 4);
+    /// # Ok(()) });
+    /// ```
     pub fn new(stream: S) -> Self {
         BufStream(BufReader::new(BufWriter::new(stream)))
     }
 
     /// The stream beneath.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// let stream = io::BufStream::new(client);
+    /// stream.get_ref().set_nodelay(true);
+    /// assert!(stream.get_ref().nodelay());
+    /// # Ok(()) });
+    /// ```
     pub fn get_ref(&self) -> &S {
         self.0.get_ref().get_ref()
     }
 
     /// Bytes read ahead and not yet taken.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use embedded_io_async::{BufRead, Read, Write};
+    /// # use netasync::io::*;
+    /// let mut stream = BufStream::new(client);
+    /// server.write_all(b"GET / HTTP/1.1").await?;
+    /// stream.read_exact(&mut [0; 3]).await.unwrap();
+    /// assert_eq!(stream.buffered(), 11);
+    /// # Ok(()) });
+    /// ```
     pub fn buffered(&self) -> usize {
         self.0.buffered()
     }

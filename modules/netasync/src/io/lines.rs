@@ -11,8 +11,29 @@ use embedded_io_async::BufRead;
 const LINE_LEN_MAX: usize = 64 * 1024;
 
 /// What can be done with every buffered reader.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netasync::*;
+/// # world::run(async {
+/// # use netasync::io::{BufReadExt, BufReader, Lines, LineError};
+/// let mut lines = (&b"one\ntwo"[..]).lines();
+/// assert_eq!(lines.next_line().await, Ok(Some("one".into())));
+/// # Ok(()) });
+/// ```
 pub trait BufReadExt: BufRead + Sized {
     /// Its lines, without their ends (`\n` or `\r\n`).
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # use netasync::io::{BufReadExt, BufReader, Lines, LineError};
+    /// let mut lines = BufReader::new(&b"one\r\ntwo\n"[..]).lines();
+    /// let (one, two) = (lines.next_line().await, lines.next_line().await);
+    /// assert_eq!((one, two), (Ok(Some("one".into())), Ok(Some("two".into()))));
+    /// # Ok(()) });
+    /// ```
     fn lines(self) -> Lines<Self> {
         Lines { reader: self, line: Vec::new() }
     }
@@ -21,6 +42,22 @@ pub trait BufReadExt: BufRead + Sized {
 impl<R: BufRead> BufReadExt for R {}
 
 /// The lines of a reader; made by [`BufReadExt::lines`].
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netasync::*;
+/// # world::run(async {
+/// # use netasync::io::{BufReadExt, BufReader, Lines, LineError};
+/// async fn count(mut lines: Lines<&[u8]>) -> usize {
+///     let mut count = 0;
+///     while let Ok(Some(_)) = lines.next_line().await {
+///         count += 1;
+///     }
+///     count
+/// }
+/// assert_eq!(count((&b"one\n\nthree"[..]).lines()).await, 3);
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 pub struct Lines<R> {
     reader: R,
@@ -31,6 +68,19 @@ pub struct Lines<R> {
 impl<R: BufRead> Lines<R> {
     /// Waits for a line; `None` is the end. The last line need not have an end. Dropping the future
     /// loses nothing.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # use netasync::io::{BufReadExt, BufReader, Lines, LineError};
+    /// let mut lines = (&b"one\n\xff\nthree"[..]).lines();
+    /// assert_eq!(lines.next_line().await, Ok(Some("one".into())));
+    /// assert_eq!(lines.next_line().await, Err(LineError::NotText));
+    /// assert_eq!(lines.next_line().await, Ok(Some("three".into())));
+    /// assert_eq!(lines.next_line().await, Ok(None));
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// The reader's; the line is not UTF-8, or longer than 64 KiB. The next call goes on behind it.
@@ -58,6 +108,17 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The reader, for what is not text. A line that has come in part is lost.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # use netasync::io::{BufReadExt, BufReader, Lines, LineError};
+    /// let mut lines = (&b"5 bytes follow\n\0\x01\x02\x03\x04"[..]).lines();
+    /// lines.next_line().await.unwrap();
+    /// assert_eq!(lines.into_inner(), [0, 1, 2, 3, 4]);
+    /// # Ok(()) });
+    /// ```
     pub fn into_inner(self) -> R {
         self.reader
     }

@@ -5,6 +5,18 @@
 //! | here | [`AsyncRead`], [`AsyncWrite`], and [`Error`] for the embedded-io traits |
 //! | `buffer` | [`BufReader`], [`BufWriter`], [`BufStream`] |
 //! | `lines`, `copy` | [`BufReadExt::lines`], [`copy`](copy()) |
+//!
+//! ```
+//! # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+//! use netasync::io::{BufReadExt, BufReader};
+//!
+//! # world::run(async {
+//! # let (client, server) = world::pair().await?;
+//! client.write_all(b"one\r\ntwo\r\n").await?;
+//! let mut lines = BufReader::new(server).lines();
+//! assert_eq!(lines.next_line().await?, Some("one".into()));
+//! # Ok(()) });
+//! ```
 
 mod buffer;
 mod copy;
@@ -40,6 +52,20 @@ pub use self::{
 pub trait AsyncRead {
     /// Reads what is there into `buffer` and says how much; zero is the end. If nothing is there,
     /// the task is woken when that changes.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use core::{future::poll_fn, pin::Pin};
+    /// # use netasync::io::{AsyncRead, AsyncWrite};
+    /// server.write_all(b"hello").await?;
+    /// let (mut client, mut buffer) = (client, [0; 100]);
+    /// let len = poll_fn(|cx| Pin::new(&mut client).poll_read(cx, &mut buffer)).await?;
+    /// assert_eq!(&buffer[..len], b"hello");
+    /// # Ok(()) });
+    /// ```
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -62,13 +88,53 @@ pub trait AsyncRead {
 pub trait AsyncWrite {
     /// Writes as much of `data` as there is room for and says how much. If there is no room, the
     /// task is woken when that changes.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use core::{future::poll_fn, pin::Pin};
+    /// # use netasync::io::{AsyncRead, AsyncWrite};
+    /// let mut client = client;
+    /// let len = poll_fn(|cx| Pin::new(&mut client).poll_write(cx, b"hello")).await?;
+    /// assert_eq!(len, 5);
+    /// # Ok(()) });
+    /// ```
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8])
     -> Poll<AxResult<usize>>;
 
     /// Passes on what has been written and is held back.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use core::{future::poll_fn, pin::Pin};
+    /// # use netasync::io::{AsyncRead, AsyncWrite};
+    /// let mut client = client;
+    /// poll_fn(|cx| Pin::new(&mut client).poll_write(cx, b"hello")).await?;
+    /// poll_fn(|cx| Pin::new(&mut client).poll_flush(cx)).await?;
+    /// assert_eq!(server.read(&mut [0; 100]).await?, 5);
+    /// # Ok(()) });
+    /// ```
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<AxResult<()>>;
 
     /// Ends the stream. What has been written is still delivered.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use core::{future::poll_fn, pin::Pin};
+    /// # use netasync::io::{AsyncRead, AsyncWrite};
+    /// let mut client = client;
+    /// poll_fn(|cx| Pin::new(&mut client).poll_close(cx)).await?;
+    /// assert_eq!(server.read(&mut [0; 100]).await?, 0, "the end");
+    /// # Ok(()) });
+    /// ```
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<AxResult<()>>;
 }
 

@@ -68,15 +68,14 @@ impl TcpShutdown for TcpStream {
 
 impl Readable for TcpStream {
     async fn readable(&mut self) -> Result<(), Error> {
-        (&*self).readable().await
+        Ok(TcpStream::readable(self).await?)
     }
 }
 
 impl Readable for &TcpStream {
     /// An error is something to read, too.
     async fn readable(&mut self) -> Result<(), Error> {
-        let _read = self.peek(&mut [0]).await;
-        Ok(())
+        Ok(TcpStream::readable(self).await?)
     }
 }
 
@@ -147,9 +146,9 @@ macro_rules! datagrams {
         }
 
         impl Readable for $socket {
+            /// So is an error, which the next to receive is told.
             async fn readable(&mut self) -> Result<(), Error> {
-                let _read = self.peek_from(&mut []).await;
-                Ok(())
+                Ok(UdpSocket::readable(self).await?)
             }
         }
 

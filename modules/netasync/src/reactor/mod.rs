@@ -14,7 +14,7 @@ mod submission;
 
 #[cfg(all(test, loom))]
 pub(crate) use self::backend::model;
-pub(crate) use self::readiness::{poll_io, ready_io};
+pub(crate) use self::readiness::{PollPlace, Source, Wait, Waiting, ready_io};
 pub use self::{
     backend::{AsyncIoBackend, RequestId, SocketBackend},
     operation::{Completion, IoOperation, Outcome},

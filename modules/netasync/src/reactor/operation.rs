@@ -2,12 +2,15 @@
 
 use alloc::{sync::Arc, vec::Vec};
 use core::{
+    mem,
     net::SocketAddr,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use axerrno::AxResult;
+use netstack::Interest;
 
+use super::readiness::{Source, Wait};
 use crate::{TcpListener, TcpStream, UdpSocket};
 
 /// An operation with all that it needs. Its buffer belongs to it until it has ended.
@@ -104,6 +107,22 @@ pub struct Completion {
 }
 
 /// What an operation has achieved.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netasync::*;
+/// # world::run(async {
+/// # let (client, server) = world::pair().await?;
+/// # use std::sync::Arc;
+/// # let client = Arc::new(client);
+/// # let mut reactor = IoReactor::new(8);
+/// reactor.submit(IoOperation::Write { stream: client, buffer: vec![7; 100] })?;
+/// reactor.ready().await;
+/// for (_, completion) in reactor.poll() {
+///     assert!(matches!(completion.result?, Outcome::Transferred(100)));
+/// }
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 pub enum Outcome {
     /// Of [`IoOperation::Connect`].
@@ -119,7 +138,7 @@ pub enum Outcome {
 
 impl IoOperation {
     /// The buffer, when the operation is not to go on.
-    pub(crate) fn into_buffer(self) -> Vec<u8> {
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
         match self {
             IoOperation::Connect { .. } | IoOperation::Accept { .. } => Vec::new(),
             IoOperation::Read { buffer, .. }
@@ -127,48 +146,77 @@ impl IoOperation {
             | IoOperation::Send { buffer, .. }
             | IoOperation::SendTo { buffer, .. }
             | IoOperation::Recv { buffer, .. }
-            | IoOperation::RecvFrom { buffer, .. } => buffer,
+            | IoOperation::RecvFrom { buffer, .. } => mem::take(buffer),
         }
     }
 
-    /// Does it, if it can be done now. `connecting` keeps a connection that is being made.
+    /// What its socket is waited for; nothing while it has none.
+    pub(crate) fn source(&self) -> Option<Source<'_>> {
+        Some(match self {
+            IoOperation::Connect { .. } => return None,
+            IoOperation::Accept { listener } => listener.source(),
+            IoOperation::Read { stream, .. } => stream.source(Interest::Read),
+            IoOperation::Write { stream, .. } => stream.source(Interest::Write),
+            IoOperation::Send { socket, .. } | IoOperation::SendTo { socket, .. } => {
+                socket.source(Interest::Write)
+            }
+            IoOperation::Recv { socket, .. } | IoOperation::RecvFrom { socket, .. } => {
+                socket.source(Interest::Read)
+            }
+        })
+    }
+
+    /// Does it, if it can be done now; if not, `wait` is the task's place among those that wait.
+    /// `connecting` keeps a connection that is being made.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
+        wait: &mut Wait,
         connecting: &mut Option<TcpStream>,
     ) -> Poll<AxResult<Outcome>> {
-        let len = match self {
-            IoOperation::Connect { remote } => return poll_connect(cx, *remote, connecting),
-            IoOperation::Accept { listener } => {
-                let (stream, peer) = ready!(listener.poll_accept(cx))?;
-                return Poll::Ready(Ok(Outcome::Accepted(stream, peer)));
+        match self {
+            IoOperation::Connect { remote } => poll_connect(cx, *remote, wait, connecting),
+            IoOperation::Accept { listener } => wait
+                .poll(cx, listener.source(), || listener.try_accept())
+                .map_ok(|(stream, peer)| Outcome::Accepted(stream, peer)),
+            IoOperation::Read { stream, buffer } => wait
+                .poll(cx, stream.source(Interest::Read), || stream.socket().try_read(buffer))
+                .map_ok(Outcome::Transferred),
+            IoOperation::Write { stream, buffer } => wait
+                .poll(cx, stream.source(Interest::Write), || stream.socket().try_write(buffer))
+                .map_ok(Outcome::Transferred),
+            IoOperation::Send { socket, buffer } => {
+                let send = || socket.socket().try_send(buffer);
+                let sent = wait.poll(cx, socket.source(Interest::Write), send);
+                sent.map_ok(|()| Outcome::Transferred(buffer.len()))
             }
-            IoOperation::RecvFrom { socket, buffer } => {
-                let (len, from) = ready!(socket.poll_recv_from(cx, buffer))?;
-                return Poll::Ready(Ok(Outcome::ReceivedFrom(len, from)));
-            }
-            IoOperation::Read { stream, buffer } => ready!(stream.poll_read_from(cx, buffer)),
-            IoOperation::Write { stream, buffer } => ready!(stream.poll_write_to(cx, buffer)),
-            IoOperation::Send { socket, buffer } => ready!(socket.poll_send(cx, buffer)),
             IoOperation::SendTo { socket, buffer, remote } => {
-                ready!(socket.poll_send_to(cx, buffer, *remote))
+                let send = || socket.socket().try_send_to(buffer, *remote);
+                let sent = wait.poll(cx, socket.source(Interest::Write), send);
+                sent.map_ok(|()| Outcome::Transferred(buffer.len()))
             }
-            IoOperation::Recv { socket, buffer } => ready!(socket.poll_recv(cx, buffer)),
-        };
-        Poll::Ready(len.map(Outcome::Transferred))
+            IoOperation::Recv { socket, buffer } => wait
+                .poll(cx, socket.source(Interest::Read), || socket.socket().try_recv(buffer))
+                .map_ok(Outcome::Transferred),
+            IoOperation::RecvFrom { socket, buffer } => wait
+                .poll(cx, socket.source(Interest::Read), || socket.socket().try_recv_from(buffer))
+                .map_ok(|(len, from)| Outcome::ReceivedFrom(len, from)),
+        }
     }
 }
 
 fn poll_connect(
     cx: &mut Context<'_>,
     remote: SocketAddr,
+    wait: &mut Wait,
     connecting: &mut Option<TcpStream>,
 ) -> Poll<AxResult<Outcome>> {
     let stream = match connecting.take() {
         Some(stream) => stream,
         None => TcpStream::begin(None, remote, Default::default())?,
     };
-    match stream.poll_connected(cx) {
+    let source = stream.source(Interest::Write);
+    match wait.poll(cx, source, || stream.socket().try_connected()) {
         Poll::Pending => {
             *connecting = Some(stream);
             Poll::Pending

@@ -44,6 +44,11 @@ pub struct IoReactor<B = SocketBackend> {
 
 impl IoReactor {
     /// A reactor over this crate's sockets, with at most `limit` requests under way.
+    ///
+    /// ```
+    /// let reactor = netasync::IoReactor::new(1000);
+    /// assert_eq!(reactor.under_way(), 0);
+    /// ```
     pub fn new(limit: usize) -> Self {
         Self::with_backend(SocketBackend::default(), limit)
     }
@@ -51,12 +56,33 @@ impl IoReactor {
 
 impl<B: AsyncIoBackend> IoReactor<B> {
     /// The same over something else.
+    ///
+    /// ```
+    /// # use netasync::{IoReactor, SocketBackend};
+    /// let reactor = IoReactor::with_backend(SocketBackend::default(), 1000);
+    /// assert_eq!(reactor.under_way(), 0);
+    /// ```
     pub fn with_backend(backend: B, limit: usize) -> Self {
         IoReactor { backend, next_id: 0, under_way: 0, limit }
     }
 
     /// Begins an operation. It is under way until [`poll`](Self::poll) has told its completion or
     /// it is [cancelled](Self::cancel).
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use std::sync::Arc;
+    /// # let client = Arc::new(client);
+    /// let mut reactor = IoReactor::new(1);
+    /// let read = || IoOperation::Read { stream: client.clone(), buffer: vec![0; 100] };
+    /// reactor.submit(read())?;
+    /// let Rejected(operation) = reactor.submit(read()).unwrap_err();
+    /// assert!(matches!(operation, IoOperation::Read { .. }), "for another time");
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As many requests are under way as may be. The operation is in the error.
@@ -73,6 +99,21 @@ impl<B: AsyncIoBackend> IoReactor<B> {
 
     /// What has ended since it was asked last; never waits.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use std::sync::Arc;
+    /// # let client = Arc::new(client);
+    /// # let mut reactor = IoReactor::new(8);
+    /// reactor.submit(IoOperation::Read { stream: client.clone(), buffer: vec![0; 100] })?;
+    /// assert!(reactor.poll().is_empty(), "nothing is there");
+    /// reactor.submit(IoOperation::Write { stream: client, buffer: vec![7; 100] })?;
+    /// assert_eq!(reactor.poll().len(), 1);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Panics
     /// Outside of a runtime, if there is something to connect.
     pub fn poll(&mut self) -> Vec<(RequestId, Completion)> {
@@ -82,8 +123,26 @@ impl<B: AsyncIoBackend> IoReactor<B> {
     }
 
     /// Waits until [`poll`](Self::poll) has something.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use std::sync::Arc;
+    /// # let client = Arc::new(client);
+    /// # let mut reactor = IoReactor::new(8);
+    /// # use core::time::Duration;
+    /// reactor.submit(IoOperation::Read { stream: client, buffer: vec![0; 100] })?;
+    /// assert!(timeout(Duration::from_secs(1), reactor.ready()).await.is_err());
+    /// server.write_all(b"hello").await?;
+    /// reactor.ready().await;
+    /// assert_eq!(reactor.poll().len(), 1);
+    /// # Ok(()) });
+    /// ```
     pub async fn ready(&mut self) {
-        poll_fn(|cx| self.backend.poll_ready(cx)).await;
+        let waiting = Ready(&mut self.backend);
+        poll_fn(|cx| waiting.0.poll_ready(cx)).await;
     }
 
     /// Ends a request and gives its buffer back. `None` if it has ended by itself: then its
@@ -106,8 +165,32 @@ impl<B: AsyncIoBackend> IoReactor<B> {
     }
 
     /// How many requests are under way, those included whose completion nobody has taken.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use std::sync::Arc;
+    /// # let client = Arc::new(client);
+    /// # let mut reactor = IoReactor::new(8);
+    /// let id = reactor.submit(IoOperation::Read { stream: client, buffer: vec![0; 100] })?;
+    /// assert_eq!(reactor.under_way(), 1);
+    /// reactor.cancel(id);
+    /// assert_eq!(reactor.under_way(), 0);
+    /// # Ok(()) });
+    /// ```
     pub fn under_way(&self) -> usize {
         self.under_way
+    }
+}
+
+/// Dropping it tells the backend that nobody waits.
+struct Ready<'a, B: AsyncIoBackend>(&'a mut B);
+
+impl<B: AsyncIoBackend> Drop for Ready<'_, B> {
+    fn drop(&mut self) {
+        self.0.stop_waiting();
     }
 }
 

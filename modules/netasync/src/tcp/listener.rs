@@ -1,7 +1,7 @@
 //! Listening.
 
 use core::{
-    future::{poll_fn, ready},
+    future::ready,
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
@@ -9,10 +9,16 @@ use core::{
 
 use axerrno::AxResult;
 use futures_util::Stream;
-use netstack::ListenOptions;
+use netstack::{AcceptError, ListenOptions};
 
 use super::TcpStream;
-use crate::{addr::ToSocketAddrs, error::ax, reactor::poll_io, resolve::try_each, runtime::Handle};
+use crate::{
+    addr::ToSocketAddrs,
+    error::ax,
+    reactor::{Source, Waiting, ready_io},
+    resolve::try_each,
+    runtime::Handle,
+};
 
 /// Connections that may wait to be accepted, as tokio has it.
 const BACKLOG: usize = 1024;
@@ -33,6 +39,16 @@ pub struct TcpListener(netstack::TcpListener);
 impl TcpListener {
     /// Listens on `address`; port 0 chooses one. Up to 1,024 connections wait to be accepted. A
     /// [`TcpSocket`](super::TcpSocket) has options.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let listener = TcpListener::bind("0.0.0.0:80").await?;
+    /// let second = TcpListener::bind("0.0.0.0:80").await;
+    /// assert_eq!(second.unwrap_err(), axerrno::AxError::AddrInUse);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// `AddrInUse`; `BadAddress` if no interface has the address; `InvalidInput` if `address` is
@@ -56,22 +72,31 @@ impl TcpListener {
 
     /// Waits for a connection. Any number of tasks may wait at a time.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:80").await?;
+    /// let client = TcpStream::connect("127.0.0.1:80").await?;
+    /// let (_stream, peer) = listener.accept().await?;
+    /// assert_eq!(peer, client.local_addr());
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// None today.
     pub async fn accept(&self) -> AxResult<(TcpStream, SocketAddr)> {
-        poll_fn(|cx| self.poll_accept(cx)).await
+        ready_io(self.source(), || self.try_accept()).await
     }
 
-    pub(crate) fn poll_accept(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<AxResult<(TcpStream, SocketAddr)>> {
-        let accepted = poll_io(cx, || self.0.try_accept(), |waker| self.0.register(waker));
-        accepted.map_ok(|stream| {
-            let stream = TcpStream::new(stream);
-            let peer = stream.peer_addr();
-            (stream, peer)
-        })
+    pub(crate) fn try_accept(&self) -> Result<(TcpStream, SocketAddr), AcceptError> {
+        let stream = TcpStream::new(self.0.try_accept()?);
+        let peer = stream.peer_addr();
+        Ok((stream, peer))
+    }
+
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source::Listener(&self.0)
     }
 
     /// The connections as a stream, which never ends.
@@ -87,24 +112,51 @@ impl TcpListener {
     /// # }
     /// ```
     pub fn incoming(&self) -> Incoming<'_> {
-        Incoming(self)
+        Incoming { listener: self, waiting: Waiting::new(self.source()) }
     }
 
     /// What it listens on.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// assert_ne!(listener.local_addr().port(), 0, "one was chosen");
+    /// # Ok(()) });
+    /// ```
     pub fn local_addr(&self) -> SocketAddr {
         self.0.local_addr()
     }
 }
 
 /// Connections as they come; made by [`TcpListener::incoming`].
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netasync::*;
+/// # world::run(async {
+/// # use futures_util::StreamExt;
+/// let listener = TcpListener::bind("127.0.0.1:80").await?;
+/// let mut incoming: Incoming<'_> = listener.incoming();
+/// let client = TcpStream::connect("127.0.0.1:80").await?;
+/// let accepted = incoming.next().await.expect("it never ends")?;
+/// assert_eq!(accepted.peer_addr(), client.local_addr());
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 #[must_use = "a stream does nothing unless polled"]
-pub struct Incoming<'a>(&'a TcpListener);
+pub struct Incoming<'a> {
+    listener: &'a TcpListener,
+    waiting: Waiting<'a>,
+}
 
 impl Stream for Incoming<'_> {
     type Item = AxResult<TcpStream>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_accept(cx).map(|accepted| Some(accepted.map(|(stream, _)| stream)))
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let listener = self.listener;
+        let accepted = self.waiting.poll(cx, || listener.try_accept());
+        accepted.map(|accepted| Some(accepted.map(|(stream, _)| stream)))
     }
 }

@@ -45,6 +45,12 @@ struct Idle {
 
 impl<A: ToSocketAddrs> Pool<A> {
     /// A pool of at most `limit` connections to `address`; none is made yet.
+    ///
+    /// ```
+    /// # use netasync::Pool;
+    /// let pool = Pool::new("server.example:80", 8);
+    /// assert_eq!(pool.idle(), 0);
+    /// ```
     pub fn new(address: A, limit: usize) -> Self {
         Pool { address, free: Arc::new(Condition::new(limit)), idle: Arc::default() }
     }
@@ -53,6 +59,18 @@ impl<A: ToSocketAddrs> Pool<A> {
     ///
     /// It is in the state in which its last user left it, but neither broken nor closed, as far as
     /// is known here: the server may just be closing it. Repeat a request that may be repeated.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let _listener = TcpListener::bind("127.0.0.1:80").await?;
+    /// let pool = Pool::new("127.0.0.1:80", 8);
+    /// let first = pool.get().await?.local_addr();
+    /// // It was given back, and is used again.
+    /// assert_eq!(pool.get().await?.local_addr(), first);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// Those of [`TcpStream::connect`].
@@ -82,6 +100,19 @@ impl<A: ToSocketAddrs> Pool<A> {
     }
 
     /// Connections that nobody uses.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let _listener = TcpListener::bind("127.0.0.1:80").await?;
+    /// let pool = Pool::new("127.0.0.1:80", 8);
+    /// let connection = pool.get().await?;
+    /// assert_eq!(pool.idle(), 0);
+    /// drop(connection);
+    /// assert_eq!(pool.idle(), 1);
+    /// # Ok(()) });
+    /// ```
     pub fn idle(&self) -> usize {
         self.idle.lock().len()
     }
@@ -116,6 +147,17 @@ pub struct Pooled {
 
 impl Pooled {
     /// Closes the connection instead of giving it back: after half of an answer, say.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let _listener = TcpListener::bind("127.0.0.1:80").await?;
+    /// let pool = Pool::new("127.0.0.1:80", 8);
+    /// pool.get().await?.discard();
+    /// assert_eq!(pool.idle(), 0);
+    /// # Ok(()) });
+    /// ```
     pub fn discard(mut self) {
         self.stream = None;
     }

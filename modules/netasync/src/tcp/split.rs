@@ -8,7 +8,7 @@ use core::{
 };
 
 use axerrno::AxResult;
-use netstack::Shutdown;
+use netstack::{Interest, Shutdown};
 
 use super::TcpStream;
 use crate::io::{self, AsyncRead, AsyncWrite};
@@ -36,11 +36,36 @@ impl TcpStream {
 }
 
 /// The half that reads; made by [`TcpStream::into_split`].
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netasync::*;
+/// # world::run(async {
+/// # let (client, server) = world::pair().await?;
+/// let (reader, _writer): (OwnedReadHalf, _) = client.into_split();
+/// let task = spawn(async move { reader.read(&mut [0; 100]).await });
+/// server.write_all(b"hello").await?;
+/// assert_eq!(task.await, Ok(Ok(5)));
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 pub struct OwnedReadHalf(Arc<TcpStream>);
 
 /// The half that writes; made by [`TcpStream::into_split`]. Dropping it ends the stream behind what
 /// was written.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netasync::*;
+/// # world::run(async {
+/// # let (client, server) = world::pair().await?;
+/// let (_reader, writer): (_, OwnedWriteHalf) = client.into_split();
+/// writer.write_all(b"hello").await?;
+/// drop(writer);
+/// assert_eq!(server.read(&mut [0; 100]).await?, 5);
+/// assert_eq!(server.read(&mut [0; 100]).await?, 0, "the end");
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 pub struct OwnedWriteHalf {
     stream: Arc<TcpStream>,
@@ -50,6 +75,17 @@ pub struct OwnedWriteHalf {
 impl OwnedReadHalf {
     /// As [`TcpStream::read`].
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// let (reader, _writer) = client.into_split();
+    /// server.write_all(b"hello").await?;
+    /// assert_eq!(reader.read(&mut [0; 100]).await?, 5);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// The same.
     pub async fn read(&self, buffer: &mut [u8]) -> AxResult<usize> {
@@ -57,6 +93,19 @@ impl OwnedReadHalf {
     }
 
     /// As [`TcpStream::read_exact`].
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// let (reader, _writer) = client.into_split();
+    /// server.write_all(b"hello").await?;
+    /// let mut buffer = [0; 4];
+    /// reader.read_exact(&mut buffer).await?;
+    /// assert_eq!(&buffer, b"hell");
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// The same.
@@ -81,7 +130,9 @@ impl OwnedReadHalf {
         }
         other.ends_stream = false;
         drop(other);
-        match Arc::into_inner(self.0) {
+        let stream = self.0.clone();
+        drop(self);
+        match Arc::into_inner(stream) {
             Some(stream) => Ok(stream),
             None => unreachable!("there are two halves, and one is gone"),
         }
@@ -91,6 +142,16 @@ impl OwnedReadHalf {
 impl OwnedWriteHalf {
     /// As [`TcpStream::write`].
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// let (_reader, writer) = client.into_split();
+    /// assert_eq!(writer.write(b"hello").await?, 5);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// The same.
     pub async fn write(&self, data: &[u8]) -> AxResult<usize> {
@@ -98,6 +159,17 @@ impl OwnedWriteHalf {
     }
 
     /// As [`TcpStream::write_all`].
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// let (_reader, writer) = client.into_split();
+    /// writer.write_all(b"hello").await?;
+    /// assert_eq!(server.read(&mut [0; 100]).await?, 5);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// The same.
@@ -120,8 +192,15 @@ impl AsRef<TcpStream> for OwnedWriteHalf {
     }
 }
 
+impl Drop for OwnedReadHalf {
+    fn drop(&mut self) {
+        self.0.clear_polled(Interest::Read);
+    }
+}
+
 impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
+        self.stream.clear_polled(Interest::Write);
         if self.ends_stream {
             self.stream.shutdown(Shutdown::Write);
         }
@@ -129,6 +208,18 @@ impl Drop for OwnedWriteHalf {
 }
 
 /// The halves belong to two connections; they are in the error.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netasync::*;
+/// # world::run(async {
+/// # let (client, server) = world::pair().await?;
+/// let (reader, _) = client.into_split();
+/// let (_, writer) = server.into_split();
+/// let ReuniteError(reader, writer) = reader.reunite(writer).unwrap_err();
+/// assert_eq!(reader.as_ref().peer_addr(), writer.as_ref().local_addr());
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
 

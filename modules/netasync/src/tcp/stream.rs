@@ -1,7 +1,6 @@
 //! Connections.
 
 use core::{
-    future::poll_fn,
     net::SocketAddr,
     task::{Context, Poll},
 };
@@ -13,7 +12,7 @@ use crate::{
     addr::ToSocketAddrs,
     error::ax,
     race::race,
-    reactor::{poll_io, ready_io},
+    reactor::{PollPlace, Source, ready_io},
     runtime::Handle,
 };
 
@@ -33,12 +32,29 @@ use crate::{
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct TcpStream(netstack::TcpStream);
+pub struct TcpStream {
+    socket: netstack::TcpStream,
+    /// Of those that use the traits.
+    reader: PollPlace,
+    writer: PollPlace,
+}
 
 impl TcpStream {
     /// Connects to `address`. If there are several, an attempt with the next one begins after 250 ms
     /// or as soon as one has failed, the first that succeeds counts, and the others are dropped; of
     /// a host, the addresses of IPv6 and IPv4 take turns (Happy Eyeballs, RFC 8305).
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// let listener = TcpListener::bind("[::]:80").await?;
+    /// let stream = TcpStream::connect("localhost:80").await?;
+    /// assert!(stream.peer_addr().is_ipv6(), "it is tried first");
+    /// let refused = TcpStream::connect("localhost:81").await;
+    /// assert_eq!(refused.unwrap_err(), axerrno::AxError::ConnectionRefused);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// `ConnectionRefused`, `TimedOut`; `NotFound` without a route; `InvalidInput` if `address` is
@@ -69,72 +85,148 @@ impl TcpStream {
         options: TcpOptions,
     ) -> AxResult<Self> {
         let stack = Handle::current().stack().clone();
-        ax(netstack::TcpStream::connect_with(&stack, local, remote, &options)).map(TcpStream)
+        ax(netstack::TcpStream::connect_with(&stack, local, remote, &options)).map(Self::new)
     }
 
     /// Waits for the end of the handshake.
     pub(super) async fn connected(&self) -> AxResult<()> {
-        poll_fn(|cx| self.poll_connected(cx)).await
+        ready_io(self.source(Interest::Write), || self.socket.try_connected()).await
     }
 
-    pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<AxResult<()>> {
-        poll_io(cx, || self.0.try_connected(), |waker| self.0.register(Interest::Write, waker))
+    /// Waits until reading would not block.
+    pub(crate) async fn readable(&self) -> AxResult<()> {
+        let look = || self.socket.is_ready(Interest::Read).then_some(());
+        ready_io(self.source(Interest::Read), || look().ok_or(ReadError::WouldBlock)).await
     }
 
-    pub(crate) fn poll_read_from(
+    /// Reads for one task, who does not say when it waits no longer.
+    pub(super) fn poll_read_from(
         &self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<AxResult<usize>> {
-        let register = |waker: &_| self.0.register(Interest::Read, waker);
-        poll_io(cx, || self.0.try_read(buffer), register)
+        self.reader.poll(cx, self.source(Interest::Read), || self.socket.try_read(buffer))
     }
 
-    pub(crate) fn poll_write_to(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<AxResult<usize>> {
-        let register = |waker: &_| self.0.register(Interest::Write, waker);
-        poll_io(cx, || self.0.try_write(data), register)
+    pub(super) fn poll_write_to(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<AxResult<usize>> {
+        self.writer.poll(cx, self.source(Interest::Write), || self.socket.try_write(data))
     }
 
-    pub(super) fn new(stream: netstack::TcpStream) -> Self {
-        TcpStream(stream)
+    /// Nobody polls a half any more.
+    pub(super) fn clear_polled(&self, interest: Interest) {
+        let place = match interest {
+            Interest::Read => &self.reader,
+            Interest::Write => &self.writer,
+        };
+        place.clear(self.source(interest));
+    }
+
+    pub(crate) fn source(&self, interest: Interest) -> Source<'_> {
+        Source::Stream(&self.socket, interest)
+    }
+
+    pub(crate) fn socket(&self) -> &netstack::TcpStream {
+        &self.socket
+    }
+
+    pub(super) fn new(socket: netstack::TcpStream) -> Self {
+        TcpStream { socket, reader: PollPlace::default(), writer: PollPlace::default() }
     }
 
     pub(super) fn options(&self) -> TcpOptions {
-        self.0.options()
+        self.socket.options()
     }
 
     pub(super) fn set_options(&self, options: TcpOptions) {
-        self.0.set_options(options);
+        self.socket.set_options(options);
     }
 
     /// Our end.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// assert_eq!(client.local_addr(), server.peer_addr());
+    /// # Ok(()) });
+    /// ```
     pub fn local_addr(&self) -> SocketAddr {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 
     /// The peer's end.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// assert_eq!(client.peer_addr(), server.local_addr());
+    /// # Ok(()) });
+    /// ```
     pub fn peer_addr(&self) -> SocketAddr {
-        self.0.peer_addr()
+        self.socket.peer_addr()
     }
 
     /// Reads what is there, at most `buffer.len()` bytes; waits if there is nothing. Zero is the
     /// end of the stream.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// server.write_all(b"hello").await?;
+    /// drop(server);
+    /// let mut buffer = [0; 100];
+    /// assert_eq!(client.read(&mut buffer).await?, 5);
+    /// assert_eq!(client.read(&mut buffer).await?, 0, "the end");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// `ConnectionReset`, `TimedOut`.
     pub async fn read(&self, buffer: &mut [u8]) -> AxResult<usize> {
-        poll_fn(|cx| self.poll_read_from(cx, buffer)).await
+        ready_io(self.source(Interest::Read), || self.socket.try_read(buffer)).await
     }
 
     /// Like [`read`](Self::read), but what is copied to `buffer` stays to be read.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// server.write_all(b"hello").await?;
+    /// let mut buffer = [0; 100];
+    /// assert_eq!(client.peek(&mut buffer).await?, 5);
+    /// assert_eq!(client.read(&mut buffer).await?, 5);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// Those of [`read`](Self::read).
     pub async fn peek(&self, buffer: &mut [u8]) -> AxResult<usize> {
-        ready_io(|| self.0.try_peek(buffer), |waker| self.0.register(Interest::Read, waker)).await
+        ready_io(self.source(Interest::Read), || self.socket.try_peek(buffer)).await
     }
 
     /// Fills `buffer`.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// server.write_all(b"hello").await?;
+    /// drop(server);
+    /// let mut buffer = [0; 4];
+    /// client.read_exact(&mut buffer).await?;
+    /// assert_eq!(&buffer, b"hell");
+    /// let rest = client.read_exact(&mut buffer).await;
+    /// assert_eq!(rest, Err(axerrno::AxError::UnexpectedEof));
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// `UnexpectedEof` if the stream ends before; those of [`read`](Self::read).
@@ -150,13 +242,35 @@ impl TcpStream {
 
     /// Writes as much of `data` as there is room for; waits if there is none.
     ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// let data = vec![7; 1_000_000];
+    /// let len = client.write(&data).await?;
+    /// assert!(len < data.len(), "nobody has read yet");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// `BrokenPipe` after a shutdown, `ConnectionReset`, `TimedOut`.
     pub async fn write(&self, data: &[u8]) -> AxResult<usize> {
-        poll_fn(|cx| self.poll_write_to(cx, data)).await
+        ready_io(self.source(Interest::Write), || self.socket.try_write(data)).await
     }
 
     /// Writes all of `data`.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// let writer = spawn(async move { client.write_all(&[7; 1_000_000]).await });
+    /// server.read_exact(&mut [0; 1_000_000]).await?;
+    /// assert_eq!(writer.await, Ok(Ok(())));
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// Those of [`write`](Self::write).
@@ -170,22 +284,58 @@ impl TcpStream {
 
     /// Whether it is open and there is nothing to read.
     pub(super) fn is_quiet(&self) -> bool {
-        self.0.try_peek(&mut [0]) == Err(ReadError::WouldBlock)
-            && !matches!(self.0.try_write(&[]), Err(WriteError::Closed))
+        !self.socket.is_ready(Interest::Read)
+            && !matches!(self.socket.try_write(&[]), Err(WriteError::Closed))
     }
 
     /// Shuts one or both halves down.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// client.shutdown(Shutdown::Write);
+    /// assert_eq!(server.read(&mut [0; 100]).await?, 0, "the end");
+    /// // The other half is as it was.
+    /// server.write_all(b"hello").await?;
+    /// assert_eq!(client.read(&mut [0; 100]).await?, 5);
+    /// # Ok(()) });
+    /// ```
     pub fn shutdown(&self, how: Shutdown) {
-        self.0.shutdown(how);
+        self.socket.shutdown(how);
     }
 
     /// Resets the connection; unsent data is lost.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// client.abort();
+    /// let read = server.read(&mut [0; 100]).await;
+    /// assert_eq!(read, Err(axerrno::AxError::ConnectionReset));
+    /// # Ok(()) });
+    /// ```
     pub fn abort(&self) {
-        self.0.abort();
+        self.socket.abort();
     }
 
     /// What the connection has measured and counted.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// client.write_all(b"hello").await?;
+    /// server.read(&mut [0; 100]).await?;
+    /// let info = client.info();
+    /// assert_eq!((info.bytes_sent, info.retransmissions), (5, 0));
+    /// # Ok(()) });
+    /// ```
     pub fn info(&self) -> TcpInfo {
-        self.0.info()
+        self.socket.info()
     }
 }

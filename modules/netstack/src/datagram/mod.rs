@@ -3,10 +3,10 @@
 mod inbox;
 mod outbox;
 
-use core::{net::SocketAddr, task::Waker, time::Duration};
+use core::{net::SocketAddr, time::Duration};
 
 use netdev::Transmitter;
-use smoltcp::wire::UdpPacket;
+use smoltcp::wire::{IpProtocol, UdpPacket};
 
 pub(crate) use self::{
     inbox::{Arrived, Inbox, Note},
@@ -16,20 +16,36 @@ use crate::{
     engine::{Engine, FRAMES_PER_TURN, Turn},
     error::{RecvError, SendError},
     flow::FlowId,
-    ip::{Header, InterfaceId, Unresolved},
-    stack::Interest,
+    ip::{Body, Checksum, Header, InterfaceId, Unresolved, pseudo_header_sum},
     stats::{Reason, Verdict},
     time::Instant,
 };
 
 /// Length of a UDP header, in bytes.
 pub(crate) const UDP_HEADER_LEN: usize = 8;
+/// Where the checksum is in that header, in bytes (RFC 768).
+const UDP_CHECKSUM_AT: u16 = 6;
 /// What a socket takes of the memory budget beside its datagrams, in bytes.
 pub(crate) const SOCKET_MEMORY: usize = 1024;
 /// How long a dropped socket may take to send what it has: a few searches for a neighbour.
 const ORPHAN_LIFETIME: Duration = Duration::from_secs(3);
 
 /// A received datagram, beside its data.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// # let here = UdpSocket::bind(&stack, "127.0.0.1:7".parse()?)?;
+/// # let there = UdpSocket::bind(&stack, "127.0.0.1:9".parse()?)?;
+/// here.try_send_to(b"hello", there.local_addr())?;
+/// poll();
+/// let received: Received = there.try_receive(&mut [0; 2])?;
+/// assert_eq!((received.len, received.full_len), (2, 5));
+/// assert_eq!(received.from, here.local_addr());
+/// assert_eq!(received.interface, InterfaceId::LOOPBACK);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
     /// Bytes copied into the buffer.
@@ -131,19 +147,20 @@ impl Engine {
     ) -> Result<(), SendError> {
         let interface = datagram.interface;
         let memory = datagram.memory();
-        if !self.budget.reserve(memory) {
-            return Err(SendError::NoMemory);
-        }
-        self.flows[id].memory += memory;
-        let Some(queues) = self.flows[id].queues() else {
+        let Engine { flows, budget, .. } = self;
+        let Some(queues) = flows[id].queues() else {
             return Ok(());
         };
-        let pushed = queues.outbox.push(datagram);
-        self.stats.dropped_no_neighbour += pushed.dropped;
-        self.release_memory(id, pushed.dropped_memory + if pushed.fits { 0 } else { memory });
-        if !pushed.fits {
+        if !queues.outbox.takes(Some(datagram.header.destination)) {
             return Err(SendError::WouldBlock);
         }
+        if !budget.reserve(memory) {
+            return Err(SendError::NoMemory);
+        }
+        let (dropped, dropped_memory) = queues.outbox.push(datagram);
+        self.flows[id].memory += memory;
+        self.stats.dropped_no_neighbour += dropped;
+        self.release_memory(id, dropped_memory);
         self.mark_dirty_on(id, interface);
         Ok(())
     }
@@ -189,16 +206,24 @@ impl Engine {
             return Ok(1);
         }
         let len = datagram.len();
-        let write = |buffer: &mut [u8]| datagram.emit(buffer);
         let mtu = self.ip.path_mtu(*interface, header.destination);
         if header.len() + len <= mtu {
-            self.ip.transmit(*interface, header, len, self.now, tx, write)?;
+            let has_checksum = datagram.ports.is_some();
+            let (checksum, checksum_at) =
+                match has_checksum && self.ip.interface(*interface).offloads.checksum {
+                    true => (Checksum::PseudoHeader, Some(UDP_CHECKSUM_AT)),
+                    false => (Checksum::Whole, None),
+                };
+            let body = Body { len, checksum_at, cut: None };
+            self.ip.transmit(*interface, header, body, self.now, tx, |buffer| {
+                datagram.emit(buffer, checksum);
+            })?;
             self.loop_back(datagram);
             return Ok(1);
         }
         let to = self.ip.resolve(*interface, header, self.now)?;
         let mut payload = alloc::vec![0; len];
-        write(&mut payload);
+        datagram.emit(&mut payload, Checksum::Whole);
         self.ip.enqueue_packet(*interface, to, header, mtu, &payload);
         self.ip.flush(*interface, tx);
         self.loop_back(datagram);
@@ -216,7 +241,7 @@ impl Engine {
             let id = InterfaceId::LOOPBACK;
             let (mac, mtu) = (self.ip.interface(id).mac, self.ip.interface(id).mtu);
             let mut payload = alloc::vec![0; datagram.len()];
-            datagram.emit(&mut payload);
+            datagram.emit(&mut payload, Checksum::Whole);
             self.ip.enqueue_packet(id, mac, &datagram.header, mtu, &payload);
         }
     }
@@ -260,14 +285,6 @@ impl Engine {
         true
     }
 
-    pub(crate) fn register(&mut self, id: FlowId, interest: Interest, waker: &Waker) {
-        let flow = &mut self.flows[id];
-        match interest {
-            Interest::Read => flow.readers.register(waker),
-            Interest::Write => flow.writers.register(waker),
-        }
-    }
-
     /// The application lets go of a socket: what it has received is gone, what it sent still goes out.
     pub(crate) fn orphan(&mut self, id: FlowId) {
         let Some(queues) = self.flows[id].queues() else {
@@ -279,6 +296,7 @@ impl Engine {
         queues.is_orphan = true;
         let memory = queues.inbox.clear();
         self.release_memory(id, memory);
+        self.dismiss(id);
         self.mark_dirty(id);
     }
 
@@ -294,8 +312,8 @@ impl Datagram {
         self.data.len() + if self.ports.is_some() { UDP_HEADER_LEN } else { 0 }
     }
 
-    /// Writes what follows the IP header.
-    fn emit(&self, buffer: &mut [u8]) {
+    /// Writes what follows the IP header, with the checksum or what the device needs for it.
+    fn emit(&self, buffer: &mut [u8], checksum: Checksum) {
         let Some((from, to)) = self.ports else {
             return buffer.copy_from_slice(&self.data);
         };
@@ -306,6 +324,12 @@ impl Datagram {
         udp.set_src_port(from);
         udp.set_dst_port(to);
         udp.set_len(len);
-        udp.fill_checksum(&source.into(), &destination.into());
+        match checksum {
+            Checksum::Whole => udp.fill_checksum(&source.into(), &destination.into()),
+            Checksum::PseudoHeader => {
+                let sum = pseudo_header_sum(source, destination, IpProtocol::Udp, len.into());
+                udp.set_checksum(sum);
+            }
+        }
     }
 }

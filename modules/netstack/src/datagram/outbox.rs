@@ -4,7 +4,7 @@
 //! if no answer comes it is dropped, as RFC 1122 section 2.3.2.2 allows.
 
 use alloc::{collections::VecDeque, vec::Vec};
-use core::time::Duration;
+use core::{net::IpAddr, time::Duration};
 
 use super::inbox::{LIMIT_MAX, LIMIT_MIN};
 use crate::{
@@ -40,15 +40,6 @@ impl Datagram {
     }
 }
 
-/// What became of a datagram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Pushed {
-    pub(crate) fits: bool,
-    /// Parked datagrams that were dropped to make room, and their memory.
-    pub(crate) dropped: u64,
-    pub(crate) dropped_memory: usize,
-}
-
 #[derive(Debug)]
 struct Parked {
     datagram: Datagram,
@@ -78,33 +69,37 @@ impl Outbox {
         self.ready.is_empty() && self.parked.is_empty()
     }
 
-    /// Whether a datagram of usual size may be pushed.
+    /// Whether so much is free that those are woken who wait for room.
     pub(crate) fn has_room(&self) -> bool {
         self.ready.len() < DATAGRAMS_MAX && self.len < self.limit / 2
     }
 
+    /// Whether a datagram for `to` may be pushed, or for somebody. That does not depend on its length:
+    /// the last one may go beyond the limit, as in Linux, so that whoever is told of room has it.
+    ///
     /// Parked datagrams for others make room. Whoever sends a lot to a neighbour that has not answered
     /// yet waits for the answer.
-    pub(crate) fn push(&mut self, datagram: Datagram) -> Pushed {
-        let (mut dropped, mut dropped_memory) = (0, 0);
-        let to = datagram.header.destination;
-        let len = datagram.data.len();
-        while self.len + len > self.limit
-            && let Some(oldest) =
-                self.parked.pop_front_if(|oldest| oldest.datagram.header.destination != to)
+    pub(crate) fn takes(&self, to: Option<IpAddr>) -> bool {
+        let is_for_others = |parked: &&Parked| Some(parked.datagram.header.destination) != to;
+        let lens = self.parked.iter().take_while(is_for_others).map(|one| one.datagram.data.len());
+        let has_bytes = self.len < self.limit || self.len - lens.sum::<usize>() < self.limit;
+        self.ready.len() < DATAGRAMS_MAX && has_bytes
+    }
+
+    /// Adds a datagram that it [takes](Self::takes). Returns how many parked ones were dropped for it,
+    /// and their memory.
+    pub(crate) fn push(&mut self, datagram: Datagram) -> (u64, usize) {
+        let (mut dropped, mut memory) = (0, 0);
+        while self.len >= self.limit
+            && let Some(oldest) = self.parked.pop_front()
         {
             self.len -= oldest.datagram.data.len();
-            dropped_memory += oldest.datagram.memory();
+            memory += oldest.datagram.memory();
             dropped += 1;
         }
-        // One datagram has room whatever the limit.
-        let has_bytes = self.len + len <= self.limit || self.is_empty();
-        let fits = self.ready.len() < DATAGRAMS_MAX && has_bytes;
-        if fits {
-            self.len += len;
-            self.ready.push_back(datagram);
-        }
-        Pushed { fits, dropped, dropped_memory }
+        self.len += datagram.data.len();
+        self.ready.push_back(datagram);
+        (dropped, memory)
     }
 
     /// Takes the oldest that leaves by an interface.
@@ -220,9 +215,10 @@ mod tests {
         NeighbourKey { interface: VIA, ip: [10, 0, 0, last].into() }
     }
 
-    fn pushed(fits: bool, dropped: u64) -> Pushed {
-        let dropped_memory = dropped as usize * (size_of::<Datagram>() + LIMIT_DEFAULT);
-        Pushed { fits, dropped, dropped_memory }
+    /// Returns how many datagrams were dropped for it, if it is taken.
+    fn push(outbox: &mut Outbox, datagram: Datagram) -> Option<u64> {
+        let to = datagram.header.destination;
+        outbox.takes(Some(to)).then(|| outbox.push(datagram).0)
     }
 
     #[test]
@@ -230,7 +226,7 @@ mod tests {
         let mut outbox = Outbox::default();
         let second = Instant::ZERO + PATIENCE;
         for last in 1..=3 {
-            assert_eq!(outbox.push(datagram(last, 10)), pushed(true, 0));
+            assert_eq!(push(&mut outbox, datagram(last, 10)), Some(0));
         }
         let (first, other) = (outbox.pop(VIA).unwrap(), outbox.pop(VIA).unwrap());
         outbox.park(first, neighbour(1), Instant::ZERO);
@@ -250,17 +246,21 @@ mod tests {
     #[test]
     fn room_is_bounded_by_number_and_by_length() {
         let mut outbox = Outbox::default();
-        assert_eq!(outbox.push(datagram(1, LIMIT_DEFAULT)), pushed(true, 0));
-        assert_eq!((outbox.push(datagram(1, 1)), outbox.has_room()), (pushed(false, 0), false));
-        let parked = outbox.pop(VIA).unwrap();
-        outbox.park(parked, neighbour(1), Instant::ZERO);
-        let push = outbox.push(datagram(1, 1));
-        assert_eq!(push, pushed(false, 0), "it waits for the same neighbour");
-        let push = outbox.push(datagram(2, 1));
-        assert_eq!(push, pushed(true, 1), "what is parked for others makes room");
+        assert_eq!(push(&mut outbox, datagram(1, 1)), Some(0));
+        assert_eq!(push(&mut outbox, datagram(1, LIMIT_DEFAULT)), Some(0), "the last goes beyond");
+        assert_eq!((push(&mut outbox, datagram(1, 0)), outbox.has_room()), (None, false));
+        assert!(!outbox.takes(None), "nobody has room");
+        for _ in 0..2 {
+            let parked = outbox.pop(VIA).unwrap();
+            outbox.park(parked, neighbour(1), Instant::ZERO);
+        }
+        assert_eq!(push(&mut outbox, datagram(1, 1)), None, "it waits for the same neighbour");
+        assert!(outbox.takes(None), "others need not wait");
+        let dropped = push(&mut outbox, datagram(2, 1));
+        assert_eq!(dropped, Some(2), "what is parked for others makes room");
         outbox.pop(VIA);
-        assert!((0..DATAGRAMS_MAX).all(|_| outbox.push(datagram(1, 0)).fits));
-        assert!(!outbox.push(datagram(1, 0)).fits);
+        assert!((0..DATAGRAMS_MAX).all(|_| push(&mut outbox, datagram(1, 0)) == Some(0)));
+        assert!(!outbox.takes(Some([10, 0, 0, 1].into())) && !outbox.takes(None));
         let mut park = |_| outbox.park(datagram(1, 1), neighbour(1), Instant::ZERO).0;
         let dropped: u64 = (0..=DATAGRAMS_MAX).map(&mut park).sum();
         assert_eq!((dropped, outbox.len), (1, DATAGRAMS_MAX));

@@ -56,6 +56,16 @@ const OTHER_FAMILY_PATIENCE: Duration = Duration::from_secs(1);
 const SERVER_PORT: u16 = 53;
 
 /// Which addresses are wanted.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// let lookup = stack.resolve("localhost", Want::Ipv6)?;
+/// poll();
+/// assert_eq!(lookup.try_result()?, ["::1".parse::<std::net::IpAddr>()?]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
     /// Those of IPv4.

@@ -3,7 +3,7 @@
 use alloc::{vec, vec::Vec};
 use core::net::{IpAddr, Ipv4Addr};
 
-use netdev::{ETHERNET_HEADER_LEN, MacAddress, Transmitter};
+use netdev::{ETHERNET_HEADER_LEN, MacAddress, Transmitter, TxOffload};
 use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetProtocol};
 
 use super::{
@@ -119,7 +119,7 @@ impl Engine {
             target_hardware_addr: EthernetAddress(mac),
             target_protocol_addr: asker,
         };
-        tx.transmit(FRAME_LEN, |frame| emit(frame, link.ours, mac, &arp));
+        tx.transmit(FRAME_LEN, TxOffload::default(), |frame| emit(frame, link.ours, mac, &arp));
         self.ip.count_sent(FRAME_LEN);
     }
 

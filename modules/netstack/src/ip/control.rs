@@ -22,19 +22,38 @@ use crate::{
     engine::Engine,
     error::JoinError,
     flow::{FlowId, Kind},
-    time::Instant,
+    time::{Instant, earlier},
 };
 
 /// How long another host may object to a new address (RFC 4862 section 5.1: one probe, one second).
 const CONTEST: Duration = Duration::from_secs(1);
 errors! {
     /// Why an interface was not added.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// let add = || stack.add_interface(&world::device(), &Addressing::Manual);
+    /// let error = std::iter::repeat_with(add).find_map(Result::err);
+    /// assert_eq!(error, Some(InterfaceError::TooMany));
+    /// assert_eq!(stack.interfaces().len(), 32);
+    /// ```
     InterfaceError {
         /// A stack has 31 beside the loopback interface at most.
         TooMany = "the stack has as many interfaces as it can",
     }
 
     /// Why an address was not added or removed.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// let id = InterfaceId::FIRST;
+    /// assert_eq!(stack.add_address(id, [10, 0, 0, 1].into(), 24), Err(AddressError::Exists));
+    /// assert_eq!(stack.add_address(id, [224, 0, 0, 1].into(), 24), Err(AddressError::Invalid));
+    /// ```
     AddressError {
         /// There is no such interface, or it is the loopback interface.
         NoInterface = "there is no such interface",
@@ -49,6 +68,17 @@ errors! {
     }
 
     /// Why a route was not added or removed.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// let network = [192, 168, 0, 0].into();
+    /// let added = stack.add_route(network, 16, [10, 9, 9, 9].into());
+    /// assert_eq!(added, Err(RouteError::GatewayUnreachable));
+    /// let removed = stack.remove_route(network, 16, [10, 0, 0, 2].into());
+    /// assert_eq!(removed, Err(RouteError::NotFound));
+    /// ```
     RouteError {
         /// There is no such interface.
         NoInterface = "there is no such interface",
@@ -65,6 +95,14 @@ errors! {
     }
 
     /// Why an MTU was not set.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// assert_eq!(stack.set_mtu(InterfaceId::FIRST, 576), Err(MtuError::TooSmall));
+    /// assert_eq!(stack.set_mtu(InterfaceId::FIRST, 9000), Err(MtuError::TooLarge));
+    /// ```
     MtuError {
         /// There is no such interface, or it is the loopback interface.
         NoInterface = "there is no such interface",
@@ -76,6 +114,15 @@ errors! {
 }
 
 /// What an interface is at present.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// let info: &InterfaceInfo = &stack.interfaces()[1];
+/// assert_eq!((info.id, info.mtu), (InterfaceId::FIRST, 1500));
+/// assert!(info.addresses.contains(&([10, 0, 0, 1].into(), 24)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterfaceInfo {
     /// Its name in calls.
@@ -221,6 +268,7 @@ impl Engine {
         let interface = self.ip.interface_mut(id);
         let mac = interface.mac;
         let new = core::mem::take(&mut interface.unannounced);
+        self.is_control_stale |= !new.is_empty();
         for ip in new {
             match ip {
                 IpAddr::V4(ip) => self.ip.enqueue(id, arp::announcement(mac, ip)),
@@ -374,6 +422,7 @@ impl Engine {
     pub(crate) fn ip_timers(&mut self) {
         let now = self.now;
         while let Some(due) = self.ip.neighbours.next_due(now) {
+            self.is_control_stale = true;
             match due {
                 Due::Ask(neighbour) => self.ip.ask(neighbour, None),
                 Due::Unreachable(neighbour) => self.neighbour_unreachable(neighbour),
@@ -381,20 +430,21 @@ impl Engine {
         }
         self.stats.reassembly_timed_out += self.ip.reassembly.expire(now);
         self.ip.path_mtus.expire(now);
-        if self.contest_deadline().is_some_and(|until| until <= now) {
-            self.win_addresses();
+        if self.is_control_stale || self.control_due.is_some_and(|due| due <= now) {
+            self.is_control_stale = true;
+            if self.contest_deadline().is_some_and(|until| until <= now) {
+                self.win_addresses();
+            }
+            self.run_autoconf();
         }
-        self.run_autoconf();
     }
 
-    pub(crate) fn ip_deadline(&self) -> Option<Instant> {
-        let deadlines = [
-            self.ip.neighbours.deadline(),
-            self.ip.reassembly.deadline(),
-            self.contest_deadline(),
-            self.autoconf_deadline(),
-        ];
-        deadlines.into_iter().flatten().min()
+    pub(crate) fn ip_deadline(&mut self) -> Option<Instant> {
+        if core::mem::take(&mut self.is_control_stale) {
+            self.control_due = earlier(self.contest_deadline(), self.autoconf_deadline());
+        }
+        let others = earlier(self.ip.neighbours.deadline(), self.ip.reassembly.deadline());
+        earlier(self.control_due, others)
     }
 
     fn contest_deadline(&self) -> Option<Instant> {

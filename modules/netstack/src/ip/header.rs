@@ -34,6 +34,36 @@ pub(crate) struct Piece {
     pub(crate) more_follow: bool,
 }
 
+/// How much of a transport's checksum is filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checksum {
+    Whole,
+    /// The pseudo-header's sum, not inverted: the device adds the rest.
+    PseudoHeader,
+}
+
+/// The sum of the pseudo-header of a segment of `len` bytes (RFC 9293 section 3.1, RFC 8200 section
+/// 8.1), not inverted.
+pub(crate) fn pseudo_header_sum(
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: IpProtocol,
+    len: usize,
+) -> u16 {
+    let words = |bytes: &[u8]| -> u32 {
+        bytes.chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum()
+    };
+    let addresses = [source, destination].into_iter().map(|ip| match ip {
+        IpAddr::V4(ip) => words(&ip.octets()),
+        IpAddr::V6(ip) => words(&ip.octets()),
+    });
+    let mut sum = addresses.sum::<u32>() + u32::from(u8::from(protocol)) + len as u32;
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
 /// Length of an IP header without options, in bytes.
 pub(crate) fn header_len(ip: IpAddr) -> usize {
     if ip.is_ipv4() { IPV4_HEADER_LEN } else { IPV6_HEADER_LEN }

@@ -18,6 +18,7 @@ use super::{
     address::is_usable_unicast,
     extension::{self, Upper},
     header::{Header, header_len},
+    output::Body,
     pmtu::{IPV4_MTU_MIN, IPV6_MTU_MIN},
 };
 use crate::{
@@ -65,6 +66,22 @@ impl RateLimit {
 }
 
 /// What an ICMP error says.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// let socket = IcmpSocket::new(&stack, true, None)?;
+/// socket.try_send_to(1, b"are you there?", "127.0.0.1:0".parse()?)?;
+/// poll();
+/// let said = match socket.try_receive(&mut [])?.error {
+///     None => "it is there",
+///     Some(ErrorKind::TimeExceeded) => "a router is on the way there",
+///     Some(_) => "it cannot be reached",
+/// };
+/// assert_eq!(said, "it is there");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -270,7 +287,7 @@ impl Engine {
             fill_checksum(buffer, &header);
         };
         if header.len() + packet.payload.len() <= mtu {
-            self.ip.transmit_to(id, to, &header, packet.payload.len(), tx, write);
+            self.ip.transmit_to(id, to, &header, Body::whole(packet.payload.len()), tx, write);
         } else {
             let mut payload = Vec::from(packet.payload);
             write(&mut payload);
@@ -326,7 +343,8 @@ impl Engine {
         let header =
             Header { source, destination: packet.source, protocol, hop_limit: HOP_LIMIT_DEFAULT };
         let len = ICMP_HEADER_LEN + quote.len();
-        self.ip.transmit_to(packet.interface, packet.link.theirs, &header, len, tx, |buffer| {
+        let (to, body) = (packet.link.theirs, Body::whole(len));
+        self.ip.transmit_to(packet.interface, to, &header, body, tx, |buffer| {
             buffer[..4].copy_from_slice(&[error.kind, error.code, 0, 0]);
             buffer[4..8].copy_from_slice(&error.rest.to_be_bytes());
             buffer[ICMP_HEADER_LEN..].copy_from_slice(quote);

@@ -1,8 +1,8 @@
 //! What arrives: from the Ethernet header to the transport's door.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
-use netdev::Transmitter;
+use netdev::{RxOffload, Transmitter};
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet};
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     engine::Engine,
+    flow::{FlowId, Tuple},
     stats::{Reason, Verdict},
 };
 
@@ -26,7 +27,13 @@ const fn dropped(reason: Reason) -> Verdict {
 
 impl Engine {
     /// Takes in a frame. The transmitter must be ready for one answer.
-    pub(crate) fn frame(&mut self, id: InterfaceId, frame: &[u8], tx: &mut impl Transmitter) {
+    pub(crate) fn frame(
+        &mut self,
+        id: InterfaceId,
+        frame: &[u8],
+        offload: RxOffload,
+        tx: &mut impl Transmitter,
+    ) {
         match id {
             InterfaceId::LOOPBACK => self.stats.packets_looped += 1,
             _ => {
@@ -34,11 +41,17 @@ impl Engine {
                 self.stats.bytes_received += frame.len() as u64;
             }
         }
-        let verdict = self.ethernet(id, frame, tx);
+        let verdict = self.ethernet(id, frame, offload, tx);
         self.stats.count(verdict);
     }
 
-    fn ethernet(&mut self, id: InterfaceId, frame: &[u8], tx: &mut impl Transmitter) -> Verdict {
+    fn ethernet(
+        &mut self,
+        id: InterfaceId,
+        frame: &[u8],
+        offload: RxOffload,
+        tx: &mut impl Transmitter,
+    ) -> Verdict {
         let Ok(ethernet) = EthernetFrame::new_checked(frame) else {
             return dropped(Reason::MalformedFrame);
         };
@@ -54,9 +67,12 @@ impl Engine {
         }
         let link = Link { ours, theirs: from.0, is_unicast };
         match ethernet.ethertype() {
-            EthernetProtocol::Arp => self.arp(id, &link, ethernet.payload(), tx),
-            EthernetProtocol::Ipv4 => self.ipv4(id, link, ethernet.payload(), tx),
-            EthernetProtocol::Ipv6 => self.ipv6(id, link, ethernet.payload(), tx),
+            EthernetProtocol::Arp => {
+                self.is_control_stale = true;
+                self.arp(id, &link, ethernet.payload(), tx)
+            }
+            EthernetProtocol::Ipv4 => self.ipv4(id, link, ethernet.payload(), offload, tx),
+            EthernetProtocol::Ipv6 => self.ipv6(id, link, ethernet.payload(), offload, tx),
             _ => dropped(Reason::UnknownEthertype),
         }
     }
@@ -66,6 +82,7 @@ impl Engine {
         id: InterfaceId,
         link: Link,
         bytes: &[u8],
+        offload: RxOffload,
         tx: &mut impl Transmitter,
     ) -> Verdict {
         let Ok(ip) = Ipv4Packet::new_checked(bytes) else {
@@ -79,24 +96,35 @@ impl Engine {
             return dropped(Reason::IpChecksum);
         }
         let (source, destination) = (ip.src_addr().into(), ip.dst_addr().into());
-        let cast = match self.admit(id, &link, source, destination) {
-            Ok(cast) => cast,
-            Err(reason) => return dropped(reason),
-        };
         // What lies behind is padding of the frame.
         let whole = &bytes[..usize::from(ip.total_len())];
+        let (protocol, payload) = (ip.next_header(), &whole[header_len..]);
+        let is_piece = ip.more_frags() || ip.frag_offset() != 0;
+        let flow = match is_piece {
+            true => None,
+            false => self.connection_of(id, &link, protocol, (source, destination), payload),
+        };
+        let cast = match flow {
+            Some(_) => Cast::Unicast,
+            None => match self.admit(id, &link, source, destination) {
+                Ok(cast) => cast,
+                Err(reason) => return dropped(reason),
+            },
+        };
+        self.is_control_stale |= flow.is_none();
         let packet = Packet {
             interface: id,
             source,
             destination,
             cast,
             hop_limit: ip.hop_limit(),
-            payload: &whole[header_len..],
+            payload,
+            is_verified: offload.is_verified,
+            flow,
             link,
             whole,
         };
-        let protocol = ip.next_header();
-        if ip.more_frags() || ip.frag_offset() != 0 {
+        if is_piece {
             let key = Key {
                 interface: id,
                 source,
@@ -133,7 +161,9 @@ impl Engine {
                 ip.clear_flags();
                 ip.set_frag_offset(0);
                 ip.fill_checksum();
-                let packet = Packet { payload: &whole[header_len..], whole: &whole, ..*packet };
+                // What a device says about a piece it does not say about the whole.
+                let (payload, is_verified) = (&whole[header_len..], false);
+                let packet = Packet { payload, is_verified, whole: &whole, ..*packet };
                 self.transport(&packet, protocol, 0, tx)
             }
             Err(verdict) => verdict,
@@ -145,6 +175,7 @@ impl Engine {
         id: InterfaceId,
         link: Link,
         bytes: &[u8],
+        offload: RxOffload,
         tx: &mut impl Transmitter,
     ) -> Verdict {
         let Ok(ip) = Ipv6Packet::new_checked(bytes) else {
@@ -154,22 +185,33 @@ impl Engine {
             return dropped(Reason::MalformedIp);
         }
         let (source, destination) = (ip.src_addr().into(), ip.dst_addr().into());
-        let cast = match self.admit(id, &link, source, destination) {
-            Ok(cast) => cast,
-            Err(reason) => return dropped(reason),
-        };
         let whole = &bytes[..ip.total_len()];
+        let (protocol, payload) = (ip.next_header(), &whole[IPV6_HEADER_LEN..]);
+        let flow = self.connection_of(id, &link, protocol, (source, destination), payload);
+        let cast = match flow {
+            Some(_) => Cast::Unicast,
+            None => match self.admit(id, &link, source, destination) {
+                Ok(cast) => cast,
+                Err(reason) => return dropped(reason),
+            },
+        };
+        self.is_control_stale |= flow.is_none();
         let packet = Packet {
             interface: id,
             source,
             destination,
             cast,
             hop_limit: ip.hop_limit(),
-            payload: &whole[IPV6_HEADER_LEN..],
+            payload,
+            is_verified: offload.is_verified,
+            flow,
             link,
             whole,
         };
-        self.ipv6_packet(&packet, true, tx)
+        match flow {
+            Some(_) => self.transport(&packet, protocol, 0, tx),
+            None => self.ipv6_packet(&packet, true, tx),
+        }
     }
 
     /// What is behind the IPv6 header. A datagram that was put together has no fragments in it.
@@ -236,7 +278,9 @@ impl Engine {
             return dropped(Reason::BadFragment);
         };
         Ipv6Packet::new_unchecked(&mut whole).set_payload_len(len);
-        self.ipv6_packet(&Packet { whole: &whole, ..*packet }, false, tx)
+        // What a device says about a piece it does not say about the whole.
+        let packet = Packet { whole: &whole, is_verified: false, ..*packet };
+        self.ipv6_packet(&packet, false, tx)
     }
 
     /// The packet that a fragment completes, and the length of its header; or what else became of it.
@@ -276,6 +320,30 @@ impl Engine {
             Some(cast) => Ok(cast),
             None => Err(Reason::OtherHost),
         }
+    }
+
+    /// The connection that a packet belongs to, if it has come by the connection's own way: then its
+    /// ends were looked at when it began.
+    fn connection_of(
+        &self,
+        id: InterfaceId,
+        link: &Link,
+        protocol: IpProtocol,
+        (source, destination): (IpAddr, IpAddr),
+        segment: &[u8],
+    ) -> Option<FlowId> {
+        let &[from_high, from_low, to_high, to_low, ..] = segment else {
+            return None;
+        };
+        if protocol != IpProtocol::Tcp || !link.is_unicast {
+            return None;
+        }
+        let port = |high, low| u16::from_be_bytes([high, low]);
+        let flow = self.tcp.flow(&Tuple {
+            local: SocketAddr::new(destination, port(to_high, to_low)),
+            remote: SocketAddr::new(source, port(from_high, from_low)),
+        })?;
+        (self.flows[flow].interface() == id).then_some(flow)
     }
 
     /// Whom a packet that came by an interface is for, if it is for us (the strong host model of RFC
@@ -329,6 +397,9 @@ impl Engine {
         named_at: usize,
         tx: &mut impl Transmitter,
     ) -> Verdict {
+        if packet.flow.is_some() && self.raw_sockets.is_empty() {
+            return self.tcp_segment(packet, tx);
+        }
         if packet.cast == Cast::Offered && protocol != IpProtocol::Udp {
             return dropped(Reason::OtherHost);
         }

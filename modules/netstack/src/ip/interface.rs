@@ -6,7 +6,7 @@ use core::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use netdev::{DeviceInfo, MacAddress, Transmitter};
+use netdev::{DeviceInfo, MacAddress, Offloads, Transmitter, TxOffload};
 
 use super::{
     address::{self, Address},
@@ -23,6 +23,16 @@ pub(crate) const INTERFACES_MAX: usize = u32::BITS as usize;
 const QUEUE_LEN_MAX: usize = 128;
 
 /// Names an interface of a stack.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// stack.set_mtu(InterfaceId::FIRST, 1280)?;
+/// let second = stack.add_interface(&world::device(), &Addressing::Manual)?;
+/// assert!(second > InterfaceId::FIRST && InterfaceId::FIRST > InterfaceId::LOOPBACK);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InterfaceId(u8);
 
@@ -101,6 +111,7 @@ impl InterfaceSet {
 pub(crate) struct Interface {
     pub(crate) id: InterfaceId,
     pub(crate) mac: MacAddress,
+    pub(crate) offloads: Offloads,
     /// The largest IP packet that the device carries, in bytes.
     pub(crate) device_mtu: usize,
     /// The largest that the application wants.
@@ -126,6 +137,7 @@ impl Interface {
         Interface {
             id,
             mac: info.mac,
+            offloads: info.offloads,
             device_mtu: info.mtu,
             mtu_wanted: info.mtu,
             mtu: info.mtu,
@@ -170,7 +182,7 @@ impl Interface {
             return Flushed::Blocked;
         }
         let frame = self.queue.pop_front().expect("the queue is not empty");
-        tx.transmit(frame.len(), |buffer| buffer.copy_from_slice(&frame));
+        tx.transmit(frame.len(), TxOffload::default(), |buffer| buffer.copy_from_slice(&frame));
         Flushed::Frame(frame.len())
     }
 

@@ -3,7 +3,9 @@
 use alloc::{collections::VecDeque, vec, vec::Vec};
 use core::mem;
 
-use netdev::{DeviceInfo, ETHERNET_HEADER_LEN, Receiver, Transmitter};
+use netdev::{
+    DeviceInfo, ETHERNET_HEADER_LEN, Offloads, Receiver, RxOffload, Transmitter, TxOffload,
+};
 
 /// Large enough that a page of headers does not matter, small enough that a queue of packets fits a
 /// small machine. Longer datagrams are fragmented as on any link.
@@ -14,7 +16,11 @@ const FRAMES_MAX: usize = 256;
 const BYTES_MAX: usize = 256 * 1024;
 
 /// Loopback packets are framed as Ethernet's, with addresses of zeros.
-pub(crate) const INFO: DeviceInfo = DeviceInfo { mac: [0; 6], mtu: MTU };
+pub(crate) const INFO: DeviceInfo = DeviceInfo {
+    mac: [0; 6],
+    mtu: MTU,
+    offloads: Offloads { checksum: false, segmentation_v4: false, segmentation_v6: false },
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct Loopback {
@@ -49,8 +55,8 @@ impl Loopback {
 }
 
 impl Receiver for LoopbackReceiver {
-    fn receive<R>(&mut self, read: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
-        self.0.pop_front().map(|mut frame| read(&mut frame))
+    fn receive<R>(&mut self, read: impl FnOnce(&mut [u8], RxOffload) -> R) -> Option<R> {
+        self.0.pop_front().map(|mut frame| read(&mut frame, RxOffload::default()))
     }
 }
 
@@ -59,8 +65,12 @@ impl Transmitter for LoopbackTransmitter {
         self.frames.len() < FRAMES_MAX && self.bytes < BYTES_MAX
     }
 
+    fn segmented_len_max(&mut self) -> usize {
+        MTU + ETHERNET_HEADER_LEN
+    }
+
     /// Answers to received frames are taken even when it is not ready: each has made room for one.
-    fn transmit<R>(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+    fn transmit<R>(&mut self, len: usize, _: TxOffload, write: impl FnOnce(&mut [u8]) -> R) -> R {
         debug_assert!(len <= MTU + ETHERNET_HEADER_LEN, "a frame of {len} bytes");
         let mut frame = vec![0; len];
         let result = write(&mut frame);

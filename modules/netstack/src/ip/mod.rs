@@ -35,6 +35,8 @@ use core::net::IpAddr;
 
 use netdev::MacAddress;
 
+use crate::flow::FlowId;
+
 pub use self::icmp::ErrorKind;
 pub(crate) use self::{
     address::{Address, Origin, multicast_mac, to_canonical},
@@ -46,11 +48,11 @@ pub use self::{
     interface::InterfaceId,
 };
 pub(crate) use self::{
-    header::{Header, emit_ethernet},
+    header::{Checksum, Header, emit_ethernet, pseudo_header_sum},
     icmp::{ErrorMessage, ICMP_HEADER_LEN, IcmpError, fill_checksum},
     interface::{Interface, InterfaceSet},
     loopback::Loopback,
-    output::{Ip, Path, Unresolved, frame},
+    output::{Body, Cut, Ip, Path, Unresolved, frame},
 };
 
 /// The hop limit of packets for which nobody wants another one (RFC 1700).
@@ -86,7 +88,11 @@ pub(crate) struct Packet<'a> {
     pub(crate) hop_limit: u8,
     /// The whole transport segment.
     pub(crate) payload: &'a [u8],
+    /// The transport's checksum need not be looked at.
+    pub(crate) is_verified: bool,
     pub(crate) link: Link,
+    /// The connection that it belongs to, if that is known already.
+    pub(crate) flow: Option<FlowId>,
     /// The packet from its IP header on, to be quoted.
     pub(crate) whole: &'a [u8],
 }

@@ -17,7 +17,7 @@ use super::{
     address::{ALL_NODES, multicast_mac, solicited_node},
     header::Header,
     neighbour::{Evidence, Key},
-    output::frame,
+    output::{Body, frame},
 };
 use crate::{
     engine::Engine,
@@ -201,7 +201,7 @@ impl Engine {
             hop_limit: HOP_LIMIT,
         };
         let (id, to, len) = (packet.interface, packet.link.theirs, icmp.buffer_len());
-        self.ip.transmit_to(id, to, &header, len, tx, |buffer| {
+        self.ip.transmit_to(id, to, &header, Body::whole(len), tx, |buffer| {
             let mut packet = Icmpv6Packet::new_unchecked(buffer);
             icmp.emit(&target, &asker, &mut packet, &ChecksumCapabilities::default());
         });

@@ -5,14 +5,18 @@
 //! so that a flood of them cannot push out those that flows talk to.
 
 use alloc::collections::{BTreeSet, VecDeque};
-use core::{net::IpAddr, time::Duration};
+use core::{
+    hash::{Hash, Hasher},
+    net::IpAddr,
+    time::Duration,
+};
 
 use hashbrown::HashMap;
 use netdev::MacAddress;
 use slab::Slab;
 
 use super::interface::InterfaceId;
-use crate::{hash::Keyed, time::Instant};
+use crate::{flow::hash_ip, hash::Keyed, time::Instant};
 
 /// Neighbours known or asked for: two networks of the usual size.
 pub(crate) const ENTRIES_MAX: usize = 512;
@@ -34,10 +38,17 @@ const REACHABLE: Duration = Duration::from_secs(60);
 const FIRST_PROBE_DELAY: Duration = Duration::from_secs(5);
 
 /// A neighbour on one link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) interface: InterfaceId,
     pub(crate) ip: IpAddr,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_ip(self.ip, state);
+        state.write_u32(self.interface.index() as u32);
+    }
 }
 
 #[derive(Debug)]
@@ -93,6 +104,8 @@ pub(crate) enum Due {
 pub(crate) struct Neighbours {
     entries: Slab<Entry>,
     index: HashMap<Key, usize, Keyed>,
+    /// The entry that was looked up last: most packets go where the one before went.
+    recent: usize,
     /// Those that are unknown, by when they are asked again or given up.
     questions: BTreeSet<(Instant, Key)>,
     /// Entries that were strangers when they came, oldest first; each once.
@@ -105,6 +118,7 @@ impl Neighbours {
         Neighbours {
             entries: Slab::new(),
             index: HashMap::with_hasher(hasher),
+            recent: 0,
             questions: BTreeSet::new(),
             strangers: VecDeque::new(),
             strangers_len: 0,
@@ -138,10 +152,14 @@ impl Neighbours {
 
     /// Looks up where a packet goes, and notes that somebody needs it.
     pub(crate) fn resolve(&mut self, key: Key, now: Instant) -> Resolution {
-        let Some(&slot) = self.index.get(&key) else {
-            return self.begin(key, now);
-        };
-        let entry = &mut self.entries[slot];
+        let is_recent = self.entries.get(self.recent).is_some_and(|entry| entry.key == key);
+        if !is_recent {
+            let Some(&slot) = self.index.get(&key) else {
+                return self.begin(key, now);
+            };
+            self.recent = slot;
+        }
+        let entry = &mut self.entries[self.recent];
         entry.used = now;
         self.strangers_len -= usize::from(core::mem::take(&mut entry.is_stranger));
         let Some(mac) = entry.mac else {

@@ -3,7 +3,9 @@
 use alloc::{vec, vec::Vec};
 use core::{cmp::Reverse, net::IpAddr};
 
-use netdev::{ETHERNET_HEADER_LEN, MacAddress, Transmitter};
+use netdev::{
+    ETHERNET_HEADER_LEN, MacAddress, PartialChecksum, Segmentation, Transmitter, TxOffload,
+};
 use smoltcp::wire::IpProtocol;
 
 use super::{
@@ -52,6 +54,43 @@ pub(crate) struct Path {
     pub(crate) next_hop: IpAddr,
     /// The largest IP packet, in bytes.
     pub(crate) mtu: usize,
+}
+
+/// What follows the IP header, and what of it is left to the device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Body {
+    /// Length in bytes.
+    pub(crate) len: usize,
+    /// The checksum, whose field is so many bytes behind the beginning of the transport's header.
+    pub(crate) checksum_at: Option<u16>,
+    pub(crate) cut: Option<Cut>,
+}
+
+/// How a packet is cut into segments; both in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub(crate) transport_header_len: usize,
+    pub(crate) payload_len: u16,
+}
+
+impl Body {
+    /// One that leaves nothing to the device.
+    pub(crate) fn whole(len: usize) -> Self {
+        Body { len, ..Body::default() }
+    }
+
+    fn offload(&self, header: &Header) -> TxOffload {
+        // Headers are some hundred bytes long.
+        let start = (ETHERNET_HEADER_LEN + header.len()) as u16;
+        TxOffload {
+            checksum: self.checksum_at.map(|offset| PartialChecksum { start, offset }),
+            segmentation: self.cut.map(|cut| Segmentation {
+                payload_len: cut.payload_len,
+                header_len: start + cut.transport_header_len as u16,
+                is_ipv4: header.destination.is_ipv4(),
+            }),
+        }
+    }
 }
 
 /// The next hop's station is not known yet.
@@ -191,7 +230,7 @@ impl Ip {
         self.routes.default_interface(group.is_ipv4()).or_else(first)
     }
 
-    /// Sends a packet with `len` bytes of payload, which `write` writes; at most the MTU. The
+    /// Sends a packet, whose body `write` writes; at most the MTU, unless it is to be cut. The
     /// transmitter must be ready.
     ///
     /// # Errors
@@ -200,13 +239,13 @@ impl Ip {
         &mut self,
         id: InterfaceId,
         header: &Header,
-        len: usize,
+        body: Body,
         now: Instant,
         tx: &mut impl Transmitter,
         write: impl FnOnce(&mut [u8]),
     ) -> Result<(), Unresolved> {
         let to = self.resolve(id, header, now)?;
-        self.transmit_to(id, to, header, len, tx, write);
+        self.transmit_to(id, to, header, body, tx, write);
         Ok(())
     }
 
@@ -216,17 +255,17 @@ impl Ip {
         id: InterfaceId,
         to: MacAddress,
         header: &Header,
-        len: usize,
+        body: Body,
         tx: &mut impl Transmitter,
         write: impl FnOnce(&mut [u8]),
     ) {
         let from = self.interface(id).mac;
         let ident = if header.may_be_cut() { self.idents.next(header) } else { 0 };
         let header_len = header.len();
-        let frame_len = ETHERNET_HEADER_LEN + header_len + len;
-        tx.transmit(frame_len, |frame| {
+        let frame_len = ETHERNET_HEADER_LEN + header_len + body.len;
+        tx.transmit(frame_len, body.offload(header), |frame| {
             let packet = emit_ethernet(frame, from, to, header.ethertype());
-            header.emit(packet, len, ident);
+            header.emit(packet, body.len, ident);
             write(&mut packet[header_len..]);
         });
         self.count_sent(frame_len);
@@ -244,7 +283,8 @@ impl Ip {
     ) {
         let (source, destination) = (packet.destination, packet.source);
         let header = Header { source, destination, protocol, hop_limit };
-        self.transmit_to(packet.interface, packet.link.theirs, &header, len, tx, write);
+        let body = Body::whole(len);
+        self.transmit_to(packet.interface, packet.link.theirs, &header, body, tx, write);
     }
 
     /// Queues a packet to a station, in pieces if it is longer than `mtu`. Returns whether there was

@@ -3,13 +3,12 @@
 use alloc::boxed::Box;
 use core::{
     net::{IpAddr, SocketAddr},
-    task::Waker,
     time::Duration,
 };
 
 use super::{
     BUFFER_LEN_TIGHT, FLOW_OVERHEAD, KeepAlive, Phase, TcpFlow, TcpInfo,
-    connection::{BUFFER_LEN_MAX, BUFFER_LEN_MIN, Connection, End, Options, Ports},
+    connection::{BUFFER_LEN_MAX, BUFFER_LEN_MIN, Connection, End, Options, Ports, State},
     mss,
     output::{is_readable, is_writable},
 };
@@ -28,6 +27,19 @@ const USER_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// What can be set on a connection. A value out of range is taken as the nearest in it; what is read
 /// back is what holds.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// # let (client, server) = world::pair(&stack, &mut poll);
+/// use core::time::Duration;
+/// let options = TcpOptions { linger: Some(Duration::ZERO), ..Default::default() };
+/// client.set_options(options);
+/// drop(client);
+/// poll();
+/// assert_eq!(server.try_read(&mut [0; 100]), Err(ReadError::Reset));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpOptions {
     /// Sends small writes at once instead of gathering them while data is in flight (RFC 9293
@@ -235,6 +247,14 @@ impl Engine {
             false => connection.close(),
         }
         connection.shut_read(budget);
+        let is_gone = connection.state() == State::Closed && !connection.owes_anything();
+        let tuple = flow.tuple;
+        // RFC 9293 section 3.10.4: what was never answered is deleted at once, so that its ends are
+        // free for another attempt before the next turn.
+        if is_gone && self.tcp.flow(&tuple) == Some(id) {
+            self.tcp.tuples.remove(&tuple);
+        }
+        self.dismiss(id);
         self.mark_dirty(id);
     }
 
@@ -298,13 +318,9 @@ impl Engine {
             self.mark_dirty(id);
             return Ok(len);
         }
-        match flow.connection.end() {
-            Some(End::Reset | End::Refused) => Err(WriteError::Reset),
-            Some(End::TimedOut) => Err(WriteError::TimedOut),
-            Some(End::Unreachable) => Err(WriteError::Unreachable),
-            _ if !flow.connection.may_write() => Err(WriteError::Closed),
-            _ if data.is_empty() && is_writable(&flow.connection) => Ok(0),
-            _ => Err(WriteError::WouldBlock),
+        match nothing_written(flow) {
+            WriteError::WouldBlock if data.is_empty() && is_writable(&flow.connection) => Ok(0),
+            error => Err(error),
         }
     }
 
@@ -341,11 +357,20 @@ impl Engine {
         self.flows[id].tcp().expect("a stream's flow").connection.info()
     }
 
-    pub(crate) fn tcp_register(&mut self, id: FlowId, interest: Interest, waker: &Waker) {
-        let flow = &mut self.flows[id];
+    /// Whether reading or writing (of at least a byte) would not block.
+    pub(crate) fn is_tcp_ready(&mut self, id: FlowId, interest: Interest) -> bool {
+        let Engine { flows, budget, .. } = self;
+        let Some(flow) = flows[id].tcp() else {
+            return true;
+        };
+        let connection = &flow.connection;
         match interest {
-            Interest::Read => flow.readers.register(waker),
-            Interest::Write => flow.writers.register(waker),
+            Interest::Read => {
+                connection.readable_len() > 0 || nothing_to_read(flow) != Err(ReadError::WouldBlock)
+            }
+            Interest::Write => {
+                connection.has_room(budget) || nothing_written(flow) != WriteError::WouldBlock
+            }
         }
     }
 }
@@ -360,5 +385,16 @@ fn nothing_to_read(flow: &TcpFlow) -> Result<usize, ReadError> {
         Some(End::Unreachable) => Err(ReadError::Unreachable),
         _ if is_readable(connection) => Ok(0),
         _ => Err(ReadError::WouldBlock),
+    }
+}
+
+/// Why nothing of what there was to write was taken.
+fn nothing_written(flow: &TcpFlow) -> WriteError {
+    match flow.connection.end() {
+        Some(End::Reset | End::Refused) => WriteError::Reset,
+        Some(End::TimedOut) => WriteError::TimedOut,
+        Some(End::Unreachable) => WriteError::Unreachable,
+        _ if !flow.connection.may_write() => WriteError::Closed,
+        _ => WriteError::WouldBlock,
     }
 }

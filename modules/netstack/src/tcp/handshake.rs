@@ -339,7 +339,7 @@ impl Engine {
     fn enqueue_segment(&mut self, tuple: &Tuple, entry: &HalfOpen, header: &Header) {
         let (source, destination) = (tuple.local.ip(), tuple.remote.ip());
         let mut segment = vec![0; header.len()];
-        header.emit(&mut segment, source, destination);
+        header.emit(&mut segment, source, destination, ip::Checksum::Whole);
         let hop_limit = self.options_of(entry).hop_limit;
         let ip = ip::Header { source, destination, protocol: IpProtocol::Tcp, hop_limit };
         let mtu = self.ip.interface(entry.interface).mtu;

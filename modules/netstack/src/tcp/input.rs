@@ -16,12 +16,12 @@ use super::{
 use crate::{
     engine::Engine,
     flow::{FlowId, Tuple},
-    ip::{Cast, ErrorKind, HOP_LIMIT_DEFAULT, IcmpError, Packet},
+    ip::{Cast, Checksum, ErrorKind, HOP_LIMIT_DEFAULT, IcmpError, Packet},
     stats::{Reason, Verdict},
 };
 
 impl Engine {
-    /// A segment to an address of ours; its checksum has not been verified.
+    /// A segment to an address of ours.
     pub(crate) fn tcp_segment(
         &mut self,
         packet: &Packet<'_>,
@@ -32,7 +32,8 @@ impl Engine {
             return Verdict::Dropped(Reason::TcpNotUnicast);
         }
         let (source, destination) = (packet.source, packet.destination);
-        let segment = match Segment::parse(packet.payload, source, destination, false) {
+        let segment = match Segment::parse(packet.payload, source, destination, packet.is_verified)
+        {
             Ok(segment) => segment,
             Err(Defect::Malformed) => return Verdict::Dropped(Reason::MalformedTcp),
             Err(Defect::Checksum) => return Verdict::Dropped(Reason::TcpChecksum),
@@ -41,7 +42,7 @@ impl Engine {
             local: SocketAddr::new(destination, segment.destination_port),
             remote: SocketAddr::new(source, segment.source_port),
         };
-        if let Some(id) = self.tcp.flow(&tuple) {
+        if let Some(id) = packet.flow.or_else(|| self.tcp.flow(&tuple)) {
             return self.deliver(id, &segment, packet, tx);
         }
         if self.tcp.handshakes.contains(&tuple) {
@@ -117,7 +118,7 @@ impl Engine {
     ) {
         let (ours, theirs) = (packet.destination, packet.source);
         self.ip.reply(packet, (IpProtocol::Tcp, hop_limit), header.len(), tx, |bytes| {
-            header.emit(bytes, ours, theirs);
+            header.emit(bytes, ours, theirs, Checksum::Whole);
         });
     }
 

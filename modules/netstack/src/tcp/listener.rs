@@ -17,7 +17,7 @@ use super::{Phase, connection::Options, segment::Segment, seq::Seq};
 use crate::{
     engine::Engine,
     error::{AcceptError, BindError},
-    flow::{FlowId, Tuple, WakerSet},
+    flow::{FlowId, Registration, Tuple, WakerSet},
     ip::Packet,
     stats::{Reason, Verdict},
 };
@@ -25,6 +25,17 @@ use crate::{
 pub(crate) type ListenerId = usize;
 
 /// How a listener shares its port, and what its connections begin with.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// let options = ListenOptions { only_v6: true, ..Default::default() };
+/// let listener = TcpListener::bind_with(&stack, "[::]:80".parse()?, 8, &options)?;
+/// // IPv4 is left to another one.
+/// let second = TcpListener::bind(&stack, "0.0.0.0:80".parse()?, 8)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenOptions {
     /// May take a port on which connections of an earlier listener still end (SO_REUSEADDR). On by
@@ -194,8 +205,25 @@ impl Engine {
         Ok((id, flow.shown()))
     }
 
-    pub(crate) fn register_acceptor(&mut self, listener: ListenerId, waker: &Waker) {
-        self.tcp.listeners[listener].acceptors.register(waker);
+    /// Whether a connection waits.
+    pub(crate) fn has_connection(&self, listener: ListenerId) -> bool {
+        !self.tcp.listeners[listener].accept_queue.is_empty()
+    }
+
+    pub(crate) fn register_acceptor(
+        &mut self,
+        listener: ListenerId,
+        waker: &Waker,
+    ) -> Registration {
+        self.tcp.listeners[listener].acceptors.insert(&mut self.registrations, waker)
+    }
+
+    pub(crate) fn deregister_acceptor(
+        &mut self,
+        listener: ListenerId,
+        registration: &Registration,
+    ) -> Option<Waker> {
+        self.tcp.listeners[listener].acceptors.remove(registration)
     }
 
     /// The application lets go of a listener: connections that it has not accepted are reset.

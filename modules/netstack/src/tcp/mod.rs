@@ -47,7 +47,7 @@ use crate::{
     flow::{FlowId, Tuple},
     hash::Keyed,
     ip::InterfaceId,
-    time::Instant,
+    time::{Instant, earlier},
 };
 
 /// What a flow takes beside its buffers: the connection, the least of its buffers, entries in tables
@@ -103,8 +103,8 @@ impl TcpFlow {
             return self.retry;
         }
         let half_closed = self.finished_since.map(|since| since + FIN_WAIT_2_TIMEOUT);
-        let deadlines = [self.connection.deadline(), self.give_up, half_closed, self.retry];
-        deadlines.into_iter().flatten().min()
+        let ours = earlier(earlier(self.give_up, half_closed), self.retry);
+        earlier(self.connection.deadline(), ours)
     }
 
     /// Whether an orphan has had its time: to deliver, or to wait for the peer's FIN. Counted from its

@@ -2,18 +2,19 @@
 
 use core::time::Duration;
 
-use netdev::Transmitter;
+use netdev::{ETHERNET_HEADER_LEN, Transmitter};
 use smoltcp::wire::IpProtocol;
 
 use super::{
     Phase, TcpFlow,
     connection::{Connection, End, State},
     mss,
+    segment::CHECKSUM_AT,
 };
 use crate::{
     engine::{Engine, FRAMES_PER_TURN, Turn},
     flow::{FlowId, Kind},
-    ip::Header,
+    ip::{Body, Checksum, Header},
     stats::Stats,
     time::Instant,
 };
@@ -37,7 +38,7 @@ impl Engine {
     pub(crate) fn send_tcp(&mut self, id: FlowId, tx: &mut impl Transmitter) -> Turn {
         let mut turn = Turn::default();
         let mut unresolved = None;
-        let Engine { flows, ip, now, .. } = self;
+        let Engine { flows, ip, now, budget, .. } = self;
         let Some(flow) = flows[id].tcp() else {
             return turn;
         };
@@ -48,16 +49,32 @@ impl Engine {
         let (source, destination) = (tuple.local.ip(), tuple.remote.ip());
         let hop_limit = connection.options().hop_limit;
         let header = Header { source, destination, protocol: IpProtocol::Tcp, hop_limit };
-        connection.on_time(*now);
-        while turn.frames < FRAMES_PER_TURN
-            && let Some(plan) = connection.next_segment()
-        {
-            if !ip.flush(*interface, tx) || !tx.is_ready() {
+        connection.on_time(*now, budget);
+        let offloads = ip.interface(*interface).offloads;
+        let is_cut = match destination.is_ipv4() {
+            true => offloads.segmentation_v4,
+            false => offloads.segmentation_v6,
+        };
+        let (checksum, checksum_at) = match offloads.checksum {
+            true => (Checksum::PseudoHeader, Some(CHECKSUM_AT)),
+            false => (Checksum::Whole, None),
+        };
+        let headers_len = ETHERNET_HEADER_LEN + header.len();
+        while turn.frames < FRAMES_PER_TURN {
+            // Before the card is asked for its room: what is queued takes some of it, and what has
+            // been sent makes some.
+            let is_ready = ip.flush(*interface, tx) && tx.is_ready();
+            let len_max = if is_cut { tx.segmented_len_max() } else { 0 };
+            let Some(plan) = connection.next_segment(len_max.saturating_sub(headers_len)) else {
+                break;
+            };
+            if !is_ready {
                 turn.blocked = true;
                 break;
             }
-            let sent = ip.transmit(*interface, &header, plan.len(), *now, tx, |bytes| {
-                connection.write_segment(&plan, bytes, source, destination);
+            let body = Body { len: plan.len(), checksum_at, cut: plan.cut() };
+            let sent = ip.transmit(*interface, &header, body, *now, tx, |bytes| {
+                connection.write_segment(&plan, bytes, source, destination, checksum);
             });
             unresolved = sent.err();
             if unresolved.is_some() {

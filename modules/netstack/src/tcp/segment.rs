@@ -2,12 +2,17 @@
 
 use core::net::IpAddr;
 
-use smoltcp::wire::{TcpOption, TcpPacket};
+use smoltcp::wire::{IpProtocol, TcpOption, TcpPacket};
 
 use super::seq::Seq;
+use crate::ip::{Checksum, pseudo_header_sum};
 
 /// The header without options, in bytes.
 pub(crate) const HEADER_LEN: usize = 20;
+/// The longest header, with ten words of options, in bytes.
+pub(crate) const HEADER_LEN_MAX: usize = 60;
+/// Where the checksum is in the header, in bytes.
+pub(crate) const CHECKSUM_AT: u16 = 16;
 /// SACK blocks that one segment carries (RFC 2018 section 3).
 pub(crate) const SACK_BLOCKS: usize = 3;
 /// The largest window scale; what is beyond is taken for it (RFC 7323 section 2.3).
@@ -171,8 +176,15 @@ impl Header {
     }
 
     /// Writes the header in front of the payload, which `bytes` ends with, and the checksum over
-    /// both.
-    pub(crate) fn emit(&self, bytes: &mut [u8], source: IpAddr, destination: IpAddr) {
+    /// both or what the device needs to complete it.
+    pub(crate) fn emit(
+        &self,
+        bytes: &mut [u8],
+        source: IpAddr,
+        destination: IpAddr,
+        checksum: Checksum,
+    ) {
+        let len = bytes.len();
         let header_len = self.len();
         self.options.emit(&mut bytes[HEADER_LEN..header_len]);
         let mut packet = TcpPacket::new_unchecked(bytes);
@@ -190,7 +202,12 @@ impl Header {
         packet.set_ack(self.ack.is_some());
         packet.set_window_len(self.window);
         packet.set_urgent_at(0);
-        packet.fill_checksum(&source.into(), &destination.into());
+        match checksum {
+            Checksum::Whole => packet.fill_checksum(&source.into(), &destination.into()),
+            Checksum::PseudoHeader => {
+                packet.set_checksum(pseudo_header_sum(source, destination, IpProtocol::Tcp, len));
+            }
+        }
     }
 }
 

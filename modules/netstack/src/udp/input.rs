@@ -47,8 +47,8 @@ impl Engine {
         };
         // IPv6 does not do without a checksum (RFC 8200 section 8.1).
         let has_checksum = udp.checksum() != 0 || packet.source.is_ipv4();
-        if !has_checksum || !udp.verify_checksum(&packet.source.into(), &packet.destination.into())
-        {
+        let (from, to) = (packet.source.into(), packet.destination.into());
+        if !has_checksum || !(packet.is_verified || udp.verify_checksum(&from, &to)) {
             return Verdict::Dropped(Reason::UdpChecksum);
         }
         let tuple = Tuple {

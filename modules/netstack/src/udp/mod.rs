@@ -17,6 +17,7 @@ use crate::{
     error::{BindError, ConnectError, RecvError, SendError},
     flow::{Flow, FlowId, Kind, Tuple},
     ip::{HOP_LIMIT_DEFAULT, Header, InterfaceId, Path, to_canonical},
+    stack::Interest,
 };
 
 /// The longest payload of an IPv4 datagram: 65,535 bytes less two headers.
@@ -309,6 +310,21 @@ impl Engine {
             return Err(RecvError::Refused);
         }
         self.receive(id, buffer, is_peek).map(|(received, _)| received)
+    }
+
+    /// Whether receiving, or sending (to its peer, if it has one, else to somebody), would not block.
+    pub(crate) fn is_udp_ready(&self, id: FlowId, interest: Interest) -> bool {
+        let Kind::Udp(udp) = &self.flows[id].kind else {
+            return true;
+        };
+        let is_served = match interest {
+            Interest::Read => udp.queues.inbox.first().is_some(),
+            Interest::Write => {
+                let peer = udp.remote.map(|remote| udp.canonical(remote).ip());
+                udp.queues.outbox.takes(peer)
+            }
+        };
+        udp.is_refused || is_served
     }
 
     pub(crate) fn udp_local(&self, id: FlowId) -> SocketAddr {

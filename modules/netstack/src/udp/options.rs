@@ -14,6 +14,17 @@ use crate::{
 const MEMBERSHIPS_MAX: usize = 20;
 
 /// How a socket sends to groups.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// # let here = UdpSocket::bind(&stack, "127.0.0.1:7".parse()?)?;
+/// # let there = UdpSocket::bind(&stack, "127.0.0.1:9".parse()?)?;
+/// here.set_multicast(Multicast { is_looped: false, ..Multicast::default() });
+/// assert_eq!(here.multicast().hop_limit, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Multicast {
     /// How far: 1, the default, is this link (RFC 1112 section 6.1).

@@ -6,7 +6,7 @@ use std::{
 };
 
 use netdev::{
-    Device, Receiver, Transmitter,
+    Device, Receiver, Transmitter, TxOffload,
     cable::{CableEnd, cable},
 };
 use netstack::{
@@ -138,13 +138,13 @@ impl Router {
             }
         }
         self.wires.each_mut().map(|wire| {
-            std::iter::from_fn(|| wire.split().0.receive(|frame| frame.to_vec())).collect()
+            std::iter::from_fn(|| wire.split().0.receive(|frame, _| frame.to_vec())).collect()
         })
     }
 
     fn inject(&mut self, index: usize, frame: &[u8]) {
         let (_, tx) = self.wires[index].split();
-        tx.transmit(frame.len(), |buffer| buffer.copy_from_slice(frame));
+        tx.transmit(frame.len(), TxOffload::default(), |buffer| buffer.copy_from_slice(frame));
     }
 
     /// Answers every question of a network.

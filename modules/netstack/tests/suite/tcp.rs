@@ -375,7 +375,6 @@ fn a_waker_rings_once_for_what_it_waits_for() {
     let (readable, read_waker) = Bell::new();
     let (writable, write_waker) = Bell::new();
     server.register(Interest::Read, &read_waker);
-    server.register(Interest::Read, &read_waker);
     pour(&client, &mut &b"one"[..]);
     net.run_until(SOON, || readable.rings() == 1);
     pour(&client, &mut &b"two"[..]);

@@ -4,6 +4,10 @@ use virtio_drivers::transport::pci::VirtioPciError;
 use virtio_drivers::transport::pci::bus::PciError;
 
 /// Registers of a device that a capability of its configuration space points to.
+///
+/// ```
+/// assert_eq!(virtio_net::pci::Structure::MsixTable.to_string(), "MSI-X");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Structure {
     /// The virtio common configuration (4.1.4.3).
@@ -25,6 +29,13 @@ impl fmt::Display for Structure {
 }
 
 /// Why a PCI device cannot be driven with MSI-X.
+///
+/// ```
+/// use virtio_net::pci::{MsixError, Structure};
+///
+/// let error = MsixError::Missing(Structure::MsixTable);
+/// assert_eq!(error.to_string(), "device has no MSI-X capability");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MsixError {
     /// It has no capability for these registers.

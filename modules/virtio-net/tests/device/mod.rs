@@ -7,7 +7,7 @@ pub mod memory;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use netdev::{Device, Receiver};
+use netdev::{Device, Receiver, TxOffload};
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 use virtio_drivers::{Error, PhysAddr, Result};
 use virtio_net::{OpenError, VirtioNet};
@@ -19,15 +19,31 @@ pub const RX: u16 = 0;
 pub const TX: u16 = 1;
 pub const HEADER_LEN: usize = 12;
 /// The length of the driver's receive buffers.
-pub const BUFFER_LEN: u32 = 2048;
+pub const BUFFER_LEN: u32 = 4096;
+/// Descriptors that each queue has unless said otherwise.
+pub const RING: usize = 256;
 pub const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
+pub const F_CSUM: u64 = 1 << 0;
+pub const F_GUEST_CSUM: u64 = 1 << 1;
 pub const F_MTU: u64 = 1 << 3;
 pub const F_MAC: u64 = 1 << 5;
+pub const F_GUEST_TSO4: u64 = 1 << 7;
+pub const F_GUEST_TSO6: u64 = 1 << 8;
+pub const F_HOST_TSO4: u64 = 1 << 11;
+pub const F_HOST_TSO6: u64 = 1 << 12;
+pub const F_MRG_RXBUF: u64 = 1 << 15;
 pub const F_STATUS: u64 = 1 << 16;
 pub const F_INDIRECT_DESC: u64 = 1 << 28;
 pub const F_EVENT_IDX: u64 = 1 << 29;
 pub const F_VERSION_1: u64 = 1 << 32;
+
+/// What most frames leave to the device.
+pub const PLAIN: TxOffload = TxOffload { checksum: None, segmentation: None };
+
+/// All that the driver leaves to devices.
+pub const F_OFFLOADS: u64 =
+    F_CSUM | F_GUEST_CSUM | F_GUEST_TSO4 | F_GUEST_TSO6 | F_HOST_TSO4 | F_HOST_TSO6 | F_MRG_RXBUF;
 
 pub type Net = VirtioNet<FakeHal, FakeTransport>;
 
@@ -52,11 +68,11 @@ impl Default for Traits {
         Self {
             device_type: DeviceType::Network,
             // Those that the driver must not take are offered, too.
-            features: F_VERSION_1 | F_MAC | F_STATUS | F_EVENT_IDX | F_INDIRECT_DESC | 0b11,
+            features: F_VERSION_1 | F_MAC | F_STATUS | F_EVENT_IDX | F_INDIRECT_DESC,
             mac: MAC,
             mtu: 1500,
             config_len: 12,
-            queue_sizes: [256, 1024],
+            queue_sizes: [RING as u32; 2],
             refuses_features: false,
             refuses_queue: None,
             reset_reads: 0,
@@ -106,6 +122,11 @@ pub struct Buffer {
 pub fn open(traits: Traits) -> (Net, Handle) {
     let (device, transport) = device(traits);
     (Net::new(transport).map_err(|error| error.to_string()).unwrap(), device)
+}
+
+/// A device with all offloads, and its driver.
+pub fn open_with_offloads() -> (Net, Handle) {
+    open(Traits { features: Traits::default().features | F_OFFLOADS, ..Traits::default() })
 }
 
 /// Why a device cannot be opened. Nothing may be left of the attempt.
@@ -197,24 +218,37 @@ impl Handle {
     /// Like [`deliver`](Self::deliver), with any length reported.
     pub fn deliver_as(&self, frame: &[u8], written: u32) -> bool {
         let Some(buffer) = self.take(RX) else { return false };
-        assert!(HEADER_LEN + frame.len() <= buffer.len as usize);
-        // `num_buffers` is 1 (5.1.6.4.1).
-        let header = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
-        for (i, byte) in header.iter().chain(frame).enumerate() {
-            store(buffer.address + i as u64, *byte);
-        }
+        buffer.write(&received_header(1));
+        buffer.at(HEADER_LEN).write(frame);
         self.put_used(RX, buffer.id.into(), written);
         true
     }
 
+    /// Receives a frame into as many buffers as it takes, which must be there. Returns those.
+    pub fn deliver_merged(&self, frame: &[u8]) -> Vec<Buffer> {
+        let count = (HEADER_LEN + frame.len()).div_ceil(BUFFER_LEN as usize);
+        let buffers: Vec<_> = (0..count).map(|_| self.take(RX).expect("no buffer")).collect();
+        let bytes = [&received_header(count as u16)[..], frame].concat();
+        for (buffer, part) in buffers.iter().zip(bytes.chunks(BUFFER_LEN as usize)) {
+            buffer.write(part);
+            self.put_used(RX, buffer.id.into(), part.len() as u32);
+        }
+        buffers
+    }
+
     /// Takes a frame to send, without returning its buffer.
     pub fn take_frame(&self) -> Option<(Buffer, Vec<u8>)> {
-        let buffer = self.take(TX)?;
-        let bytes = (0..buffer.len).map(|i| load(buffer.address + u64::from(i)));
-        let mut bytes: Vec<u8> = bytes.collect();
-        let frame = bytes.split_off(HEADER_LEN);
-        assert_eq!(bytes, [0; HEADER_LEN], "a header that asks for offloads");
+        let (buffer, header, frame) = self.take_with_header()?;
+        assert_eq!(header, [0; HEADER_LEN], "a header that asks for offloads");
         Some((buffer, frame))
+    }
+
+    /// Takes a frame to send and the header before it, without returning its buffer.
+    pub fn take_with_header(&self) -> Option<(Buffer, Vec<u8>, Vec<u8>)> {
+        let buffer = self.take(TX)?;
+        let mut header = buffer.read();
+        let frame = header.split_off(HEADER_LEN);
+        Some((buffer, header, frame))
     }
 
     /// Sends the next frame.
@@ -222,6 +256,31 @@ impl Handle {
         let (buffer, frame) = self.take_frame()?;
         self.put_used(TX, buffer.id.into(), 0);
         Some(frame)
+    }
+}
+
+/// The header of a received frame that takes so many buffers (5.1.6.4.1).
+pub fn received_header(buffers: u16) -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    header[10..].copy_from_slice(&buffers.to_le_bytes());
+    header
+}
+
+impl Buffer {
+    /// The part behind the first `offset` bytes.
+    pub fn at(self, offset: usize) -> Self {
+        Self { address: self.address + offset as u64, len: self.len - offset as u32, ..self }
+    }
+
+    pub fn write(&self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.len as usize);
+        for (i, byte) in bytes.iter().enumerate() {
+            store(self.address + i as u64, *byte);
+        }
+    }
+
+    pub fn read(&self) -> Vec<u8> {
+        (0..self.len).map(|i| load(self.address + u64::from(i))).collect()
     }
 }
 
@@ -382,7 +441,7 @@ impl Transport for FakeTransport {
 /// Receives everything that is waiting.
 pub fn receive_all(net: &mut Net) -> Vec<Vec<u8>> {
     let (rx, _) = net.split();
-    std::iter::from_fn(|| rx.receive(|frame| frame.to_vec())).collect()
+    std::iter::from_fn(|| rx.receive(|frame, _| frame.to_vec())).collect()
 }
 
 /// A frame whose length and content follow from `seed`. Most are short, for speed.

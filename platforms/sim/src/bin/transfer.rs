@@ -4,6 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use sim::{
+    Card,
     impairment::{Chance, Rate},
     transfer::{Report, Sender, Transfer, run},
     units,
@@ -28,6 +29,9 @@ struct Arguments {
     /// What may wait for the link; what exceeds it is lost
     #[arg(long, default_value = "250KB", value_parser = units::bytes)]
     queue: u64,
+    /// Cards that cut and join segments, and do checksums
+    #[arg(long)]
+    offload: bool,
     /// Decides everything random
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -59,9 +63,10 @@ fn main() -> ExitCode {
 
 /// Runs one transfer and prints its row. Returns whether it arrived.
 fn row(arguments: &Arguments, loss: Chance, sender: Sender) -> bool {
-    let &Arguments { size: len, rtt, rate, queue, seed, limit, .. } = arguments;
+    let &Arguments { size: len, rtt, rate, queue, seed, limit, offload, .. } = arguments;
+    let card = if offload { Card::able() } else { Card::default() };
     let rate = Some(Rate { bits_per_second: rate, queue_bytes: queue });
-    match run(&Transfer { seed, len, sender, loss, rtt, rate, limit }) {
+    match run(&Transfer { seed, len, sender, loss, rtt, rate, card, limit }) {
         Ok(report) => {
             let Report { took, frames_sent, frames_lost, .. } = report;
             let (secs, goodput) = (took.as_secs_f64(), report.goodput(len));

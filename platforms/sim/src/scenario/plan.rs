@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use netdev::Offloads;
 use netstack::Instant;
 
 use crate::{
     impairment::{Chance, Outage, Rate, Rules},
     network::{HostId, Partition},
+    nic::{Card, Reception},
     rng::Rng,
     switch::Forwarding,
 };
 
 /// The stream of a seed's random numbers that draws its plan.
 const STREAM_PLAN: u64 = 0;
+/// The one that draws what its cards do.
+const STREAM_CARDS: u64 = 1;
 
 /// When faults end, at the latest.
 const HEAL_AT_MAX: Duration = Duration::from_secs(60);
@@ -43,6 +47,8 @@ pub struct HostPlan {
     pub rx_ring: usize,
     /// Frames that the host can send in one turn.
     pub tx_ring: usize,
+    /// What the card does for the host.
+    pub card: Card,
     /// The memory budget in bytes.
     pub memory_limit: usize,
     /// What its link does to what it sends.
@@ -158,12 +164,13 @@ impl Plan {
     /// The scenario of a seed.
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::new(seed, STREAM_PLAN);
+        let mut cards = Rng::new(seed, STREAM_CARDS);
         let count = rng.between(2, 6) as usize;
         let heal_at = Instant::ZERO + rng.duration(Duration::from_secs(10), HEAL_AT_MAX);
         Plan {
             seed,
             forwarding: rng.pick(&[Forwarding::Learning, Forwarding::Flooding]),
-            hosts: (0..count).map(|_| draw_host(&mut rng, heal_at)).collect(),
+            hosts: (0..count).map(|_| draw_host(&mut rng, &mut cards, heal_at)).collect(),
             partitions: draw_partitions(&mut rng, count, heal_at),
             heal_at,
             workloads: (0..rng.between(1, 8)).map(|_| draw_workload(&mut rng, count)).collect(),
@@ -177,6 +184,7 @@ impl Plan {
         let host = HostPlan {
             rx_ring: 256,
             tx_ring: 256,
+            card: Card::default(),
             memory_limit: 16 << 20,
             up: rules.clone(),
             down: rules,
@@ -193,15 +201,31 @@ impl Plan {
     }
 }
 
-fn draw_host(rng: &mut Rng, heal_at: Instant) -> HostPlan {
+fn draw_host(rng: &mut Rng, cards: &mut Rng, heal_at: Instant) -> HostPlan {
     HostPlan {
         // A datagram of seven fragments arrives in one burst: with less it never would.
         rx_ring: rng.pick(&[16, 64, 256]),
         tx_ring: rng.pick(&[1, 4, 16, 64, 256]),
+        card: draw_card(cards),
         memory_limit: rng.pick(&[2 << 20, 16 << 20, 16 << 20]),
         up: draw_rules(rng, heal_at),
         // A frame is damaged once: the Internet checksum misses one in 32 pairs of flipped bits.
         down: Rules { corruption: Chance::NEVER, ..draw_rules(rng, heal_at) },
+    }
+}
+
+fn draw_card(rng: &mut Rng) -> Card {
+    // No card cuts that does not complete checksums.
+    let checksum = !rng.one_in(4);
+    Card {
+        offloads: Offloads {
+            checksum,
+            segmentation_v4: checksum && !rng.one_in(4),
+            segmentation_v6: checksum && !rng.one_in(4),
+        },
+        reception: rng.pick(&[Reception::Plain, Reception::Verifying, Reception::Joining]),
+        // A frame and something besides, a few, one of the longest, many of them.
+        tx_region: rng.pick(&[2000, 6000, 16 << 10, 64 << 10, 1 << 20]),
     }
 }
 

@@ -18,9 +18,9 @@ use self::{
     datagrams::Datagrams,
     stream::{Stream, Task, options},
 };
-use super::input::Input;
+use super::input::{Input, card};
 use crate::harness::{
-    Net,
+    Host, Net,
     apps::{SOON, accepted, drain, pair, pour},
     at, config,
     link::{Faults, Link},
@@ -41,7 +41,7 @@ const FRUITLESS_TURNS_PER_SECOND_MAX: u64 = 400;
 /// When the stack breaks a promise.
 pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
-    let mut world = World::new();
+    let mut world = World::new(bytes);
     while !input.is_empty() {
         world.step(&mut input);
     }
@@ -56,9 +56,10 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(input: &[u8]) -> Self {
         let scarce = |last| Config { memory_limit: MEMORY, ..config(last) };
-        let mut net = Net::with_configs(&scarce(1), &scarce(2), Link::perfect());
+        let mut net = Net::new(Link::perfect());
+        net.hosts = [1, 2].map(|last| Host::with_card(&scarce(last), card(last, input)));
         for host in &mut net.hosts {
             host.fruitless_max = FRUITLESS_TURNS_PER_SECOND_MAX;
         }
@@ -152,11 +153,20 @@ impl World {
         }
         let index = input.below(self.listeners.len());
         let (listener, task) = &mut self.listeners[index];
-        let new = Task::new();
-        listener.register(&new.waker);
-        match accepted(listener) {
-            Some(stream) => self.streams.push(Stream::new(stream)),
-            None => *task = Some(new),
+        let deregister = |registration| listener.deregister(registration);
+        let new = Task::new(|waker| listener.register(waker), deregister);
+        let is_ready = listener.is_ready();
+        let accepted = accepted(listener);
+        assert_eq!(is_ready, accepted.is_some());
+        let old = match accepted {
+            Some(stream) => {
+                self.streams.push(Stream::new(stream));
+                Some(new)
+            }
+            None => task.replace(new),
+        };
+        if let Some(old) = old {
+            old.give_up(deregister);
         }
     }
 

@@ -4,6 +4,25 @@ use std::time::Duration;
 
 use netstack::KeepAlive;
 
+use crate::harness::{
+    card::{CUTTING, Card, PLAIN, SUMMING},
+    mac,
+};
+
+/// A host's card, and with how little memory. It hangs on an input's last byte, which is a part of the
+/// program as well, so that inputs need no place for it.
+pub(super) fn card(host: u8, input: &[u8]) -> Card {
+    let last = input.last().copied().unwrap_or(0).wrapping_add(host);
+    let offloads = [PLAIN, SUMMING, CUTTING, CUTTING][usize::from(last % 4)];
+    let mut card = Card::new(mac(host), offloads);
+    match last >> 6 {
+        0 => card.shrink(1600),
+        1 => card.shrink(10_000),
+        _ => {}
+    }
+    card
+}
+
 /// What has not been read yet. Behind its end there are only zeros.
 pub(super) struct Input<'a>(&'a [u8]);
 

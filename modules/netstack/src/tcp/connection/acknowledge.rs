@@ -68,7 +68,7 @@ impl Connection {
         let delivered = self.board.acknowledge(ack, now);
         let len = ((ack - self.snd_una) as usize).min(self.outbox.len());
         self.outbox.discard(len);
-        self.outbox.rest(budget);
+        self.outbox.yield_to_others(budget);
         self.counters.bytes_acknowledged += len as u64;
         self.snd_una = ack;
         self.rto_from = now;

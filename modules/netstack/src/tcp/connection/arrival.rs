@@ -245,10 +245,12 @@ impl Connection {
 
     /// RFC 5681 section 4.2: every second full segment at once, and what fills a hole.
     fn schedule_ack(&mut self, len: usize, had_holes: bool, now: Instant) {
-        let len = u16::try_from(len).unwrap_or(u16::MAX);
-        // What exceeds our MSS was put together by a device.
-        self.segment_len_max = self.segment_len_max.max(len).min(self.path_mss);
-        self.unacknowledged += u32::from(len);
+        let len = len as u32;
+        // What exceeds our MSS was put together by a device, and says nothing about segments.
+        if len <= self.path_mss.into() {
+            self.segment_len_max = self.segment_len_max.max(len as u16);
+        }
+        self.unacknowledged += len;
         let enough = SEGMENTS_PER_ACK * u32::from(self.segment_len_max);
         if had_holes || self.unacknowledged >= enough {
             self.owed.ack = true;

@@ -51,6 +51,17 @@ const MSS_DEFAULT: u16 = 536;
 const MSS_MIN: u16 = 48;
 
 /// RFC 9293 section 3.3.2. LISTEN is the listener's; TIME-WAIT is left to a table of its own.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// # let (client, server) = world::pair(&stack, &mut poll);
+/// client.shutdown(Shutdown::Write);
+/// poll();
+/// assert_eq!(client.info().state, TcpState::FinWait2);
+/// assert_eq!(server.info().state, TcpState::CloseWait);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// A SYN was sent.
@@ -388,6 +399,11 @@ impl Connection {
             true => self.options.send_buffer_len.saturating_sub(self.outbox.len()),
             false => 0,
         }
+    }
+
+    /// Whether there is room, and memory, for at least a byte.
+    pub(crate) fn has_room(&self, budget: &Budget) -> bool {
+        self.writable_len() > 0 && self.outbox.may_grow(budget)
     }
 
     /// Reads what has arrived. Opens the window when enough has been read.

@@ -18,6 +18,18 @@ const USER_TIMEOUT: Duration = Duration::from_secs(120);
 const HOP_LIMIT: u8 = 64;
 
 /// When a silent peer is asked whether it is still there (RFC 9293 section 3.8.4).
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// # let (client, server) = world::pair(&stack, &mut poll);
+/// # use core::time::Duration;
+/// // The peer is given up after 60 + 2 * 10 seconds of silence.
+/// let (idle, interval) = (Duration::from_secs(60), Duration::from_secs(10));
+/// client.set_keep_alive(Some(KeepAlive { idle, interval, count: 2 }));
+/// assert_eq!(client.options().keep_alive.map(|probes| probes.idle), Some(idle));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepAlive {
     /// How long the peer may be silent before the first probe.

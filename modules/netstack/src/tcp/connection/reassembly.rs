@@ -150,6 +150,18 @@ impl Reassembly {
     pub(crate) fn discard(&mut self, len: usize, budget: &mut Budget) {
         self.ring.discard(len);
         if self.ranges.is_empty() {
+            self.ring.yield_to_others(budget);
+        }
+    }
+
+    /// Whether there is memory that [`rest`](Self::rest) would give back.
+    pub(crate) fn is_spacious(&self) -> bool {
+        self.ranges.is_empty() && self.ring.is_spacious()
+    }
+
+    /// Gives memory back that nothing is in.
+    pub(crate) fn rest(&mut self, budget: &mut Budget) {
+        if self.ranges.is_empty() {
             self.ring.rest(budget);
         }
     }

@@ -53,6 +53,13 @@ impl Ring {
         self.bytes.len()
     }
 
+    /// Whether [`make_room`](Self::make_room) would find room for one byte more than there are.
+    pub(crate) fn may_grow(&self, budget: &Budget) -> bool {
+        let capacity = self.bytes.len();
+        let grown = (2 * capacity).max(CAPACITY_MIN);
+        self.len < capacity || budget.fits(charge(grown) - charge(capacity))
+    }
+
     fn move_to(&mut self, capacity: usize) {
         let mut bytes = vec![0; capacity];
         let kept = self.bytes.len().min(capacity);
@@ -109,9 +116,21 @@ impl Ring {
         }
     }
 
+    /// Whether it is empty and has more memory than an empty ring need keep.
+    pub(crate) fn is_spacious(&self) -> bool {
+        self.len == 0 && self.bytes.len() > CAPACITY_KEPT
+    }
+
     /// Gives memory back that an empty ring need not keep. Nothing may be written ahead.
     pub(crate) fn rest(&mut self, budget: &mut Budget) {
-        if self.len == 0 && self.bytes.len() > CAPACITY_KEPT {
+        if self.is_spacious() {
+            self.release(budget);
+        }
+    }
+
+    /// The same if others need it: a transfer that goes on would soon take and clear it again.
+    pub(crate) fn yield_to_others(&mut self, budget: &mut Budget) {
+        if self.is_spacious() && budget.is_tight() {
             self.release(budget);
         }
     }

@@ -20,6 +20,16 @@ pub(super) struct Counters {
 }
 
 /// A connection's state, as Linux's `TCP_INFO` has it. Lengths are in bytes.
+///
+/// ```
+/// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+/// # use netstack::*;
+/// # let (stack, mut poll) = world::host();
+/// # let (client, server) = world::pair(&stack, &mut poll);
+/// let info: TcpInfo = client.info();
+/// assert_eq!((info.state, info.in_flight, info.lost), (TcpState::Established, 0, 0));
+/// assert!(info.sack_permitted);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpInfo {
     /// RFC 9293 section 3.3.2.

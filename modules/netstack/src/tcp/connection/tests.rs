@@ -7,7 +7,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::*;
-use crate::tcp::segment::{Flags, Segment, SegmentOptions};
+use crate::{
+    ip::Checksum,
+    tcp::segment::{Flags, Segment, SegmentOptions},
+};
 
 const MSS: u16 = 1460;
 const ADDRESSES: [IpAddr; 2] =
@@ -101,12 +104,13 @@ impl Path {
             if self.ends[i].connection.state() == State::SynSent && i == 1 {
                 continue;
             }
-            self.ends[i].connection.on_time(self.now);
-            while let Some(plan) = self.ends[i].connection.next_segment() {
+            self.ends[i].connection.on_time(self.now, &mut self.budget);
+            while let Some(plan) = self.ends[i].connection.next_segment(0) {
                 // What was in a packet's memory before must not show.
                 let mut bytes = vec![0xaa; plan.len()];
                 let connection = &mut self.ends[i].connection;
-                connection.write_segment(&plan, &mut bytes, ADDRESSES[i], ADDRESSES[1 - i]);
+                let (from, to) = (ADDRESSES[i], ADDRESSES[1 - i]);
+                connection.write_segment(&plan, &mut bytes, from, to, Checksum::Whole);
                 connection.sent(&plan, self.now);
                 self.transmit(i, bytes);
             }

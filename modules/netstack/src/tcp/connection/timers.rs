@@ -3,7 +3,10 @@
 use core::time::Duration;
 
 use super::{Connection, End, State};
-use crate::time::Instant;
+use crate::{
+    flow::Budget,
+    time::{Instant, earlier},
+};
 
 /// How long a SYN of ours may go unanswered. Shorter than Linux's two minutes, longer than any
 /// handshake that is going to succeed.
@@ -14,9 +17,17 @@ const PEER_ACK_DELAY: Duration = Duration::from_millis(50);
 /// The least that a tail loss probe waits: what schedulers take.
 const PROBE_MIN: Duration = Duration::from_millis(10);
 
+/// How long empty buffers keep the memory that a transfer has taken: longer than the gaps within
+/// one, short for connections that rest for minutes.
+const REST_DELAY: Duration = Duration::from_secs(1);
+
 impl Connection {
     /// Does what is due. Afterwards [`next_segment`](Self::next_segment) may have something.
-    pub(crate) fn on_time(&mut self, now: Instant) {
+    pub(crate) fn on_time(&mut self, now: Instant, budget: &mut Budget) {
+        if self.rest_due().is_some_and(|due| due <= now) {
+            self.inbox.rest(budget);
+            self.outbox.rest(budget);
+        }
         match self.state {
             State::Closed | State::TimeWait => {}
             State::SynSent | State::SynReceived => self.on_time_connecting(now),
@@ -29,21 +40,18 @@ impl Connection {
 
     /// When [`on_time`](Self::on_time) has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let timers = match self.state {
+        let due = match self.state {
             State::Closed => return None,
             State::TimeWait => return self.ack_due,
-            State::SynSent | State::SynReceived => {
-                [self.retransmission_due(), self.give_up_due(), None, None, None]
+            State::SynSent | State::SynReceived => self.give_up_due(),
+            _ => {
+                let probe = self.window_probe_due().or_else(|| self.keep_alive_due());
+                let repair = earlier(self.reorder_due, self.tail_probe_due());
+                let rest = earlier(self.rest_due(), self.give_up_due());
+                earlier(earlier(probe, repair), rest)
             }
-            _ => [
-                self.retransmission_due(),
-                self.give_up_due(),
-                self.reorder_due,
-                self.tail_probe_due(),
-                self.window_probe_due().or(self.keep_alive_due()),
-            ],
         };
-        timers.into_iter().chain([self.ack_due]).flatten().min()
+        earlier(earlier(due, self.retransmission_due()), self.ack_due)
     }
 
     fn on_time_connecting(&mut self, now: Instant) {
@@ -175,6 +183,12 @@ impl Connection {
             0 => self.heard + keep_alive.idle,
             _ => self.probed + keep_alive.interval,
         })
+    }
+
+    /// When buffers that are empty give their memory back.
+    fn rest_due(&self) -> Option<Instant> {
+        let is_spacious = self.inbox.is_spacious() || self.outbox.is_spacious();
+        is_spacious.then(|| self.heard.max(self.last_sent) + REST_DELAY)
     }
 
     /// When a peer that does not answer is given up (RFC 9293 section 3.8.3). One that says that it

@@ -6,10 +6,14 @@
 use core::net::IpAddr;
 
 use super::{
-    super::segment::{Flags, Header, SACK_BLOCKS, SegmentOptions},
+    super::segment::{Flags, HEADER_LEN_MAX, Header, SACK_BLOCKS, SegmentOptions},
     Connection, State,
 };
-use crate::{tcp::seq::Seq, time::Instant};
+use crate::{
+    ip::{Checksum, Cut},
+    tcp::seq::Seq,
+    time::Instant,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
@@ -32,6 +36,8 @@ pub(crate) struct Plan {
     /// Where the text begins in the outbox.
     offset: usize,
     text_len: usize,
+    /// Text per segment on the wire.
+    segment_len: u16,
 }
 
 impl Plan {
@@ -39,11 +45,23 @@ impl Plan {
     pub(crate) fn len(&self) -> usize {
         self.header.len() + self.text_len
     }
+
+    /// How the device must cut it, if it is more than a segment.
+    pub(crate) fn cut(&self) -> Option<Cut> {
+        (self.text_len > usize::from(self.segment_len))
+            .then(|| Cut { transport_header_len: self.header.len(), payload_len: self.segment_len })
+    }
+
+    /// Segments on the wire.
+    fn segments(&self) -> u64 {
+        self.text_len.div_ceil(self.segment_len.into()).max(1) as u64
+    }
 }
 
 impl Connection {
-    /// The next segment to be sent now, if there is one.
-    pub(crate) fn next_segment(&mut self) -> Option<Plan> {
+    /// The next segment to be sent now, if there is one; or several that follow each other, of at
+    /// most `len_max` bytes with one header, for a device that cuts them.
+    pub(crate) fn next_segment(&mut self, len_max: usize) -> Option<Plan> {
         if self.owed.reset {
             return Some(self.plan(What::Reset, self.acceptable_seq(), 0, 0));
         }
@@ -57,7 +75,7 @@ impl Connection {
             _ => self
                 .plan_tail_probe()
                 .or_else(|| self.plan_again())
-                .or_else(|| self.plan_new())
+                .or_else(|| self.plan_new(len_max))
                 .or_else(|| self.plan_probe())
                 .or_else(|| self.plan_acknowledgement()),
         }
@@ -70,12 +88,13 @@ impl Connection {
         bytes: &mut [u8],
         source: IpAddr,
         destination: IpAddr,
+        checksum: Checksum,
     ) {
         let text = &mut bytes[plan.header.len()..];
         let (one, other) = self.outbox.slices(plan.offset..plan.offset + plan.text_len);
         text[..one.len()].copy_from_slice(one);
         text[one.len()..].copy_from_slice(other);
-        plan.header.emit(bytes, source, destination);
+        plan.header.emit(bytes, source, destination, checksum);
     }
 
     /// Behind the last byte written.
@@ -143,18 +162,23 @@ impl Connection {
     }
 
     pub(super) fn can_send_new(&mut self) -> bool {
-        self.plan_new().is_some()
+        self.new_len(0).is_some()
     }
 
-    fn plan_new(&mut self) -> Option<Plan> {
+    fn plan_new(&mut self, len_max: usize) -> Option<Plan> {
+        let (len, fin) = self.new_len(len_max)?;
+        Some(self.plan(What::New, self.snd_nxt, len, u32::from(fin)))
+    }
+
+    /// How much new text goes out now, and whether with a FIN.
+    fn new_len(&mut self, len_max: usize) -> Option<(u32, bool)> {
         let (unsent, fin) = (self.unsent(), self.is_fin_due());
         let is_repairing = self.board.lost() > 0 || self.board.is_full();
         if (unsent == 0 && !fin) || is_repairing {
             return None;
         }
-        let mss = self.text_len_max();
         let window = self.window_left();
-        let allowed = unsent.min(mss).min(window);
+        let allowed = self.burst_len(unsent.min(window), len_max);
         let takes_fin = fin && allowed == unsent && allowed < window;
         if allowed == 0 && !takes_fin {
             return None;
@@ -163,13 +187,24 @@ impl Connection {
             self.limited_until = Some(self.snd_nxt);
             return None;
         }
-        self.is_worth_sending(allowed, unsent)
-            .then(|| self.plan(What::New, self.snd_nxt, allowed, u32::from(takes_fin)))
+        self.is_worth_sending(allowed, unsent).then_some((allowed, takes_fin))
+    }
+
+    /// How much of what is `available` goes out as one: a segment, or as many full ones as the device
+    /// takes and the congestion window has room for.
+    fn burst_len(&self, available: u32, len_max: usize) -> u32 {
+        let mss = self.text_len_max();
+        if available <= mss {
+            return available;
+        }
+        let device = len_max.saturating_sub(HEADER_LEN_MAX) as u32;
+        let len = available.min(device).min(self.congestion_left());
+        (len - len % mss).max(mss)
     }
 
     /// Nagle's rule and the avoidance of silly windows (RFC 9293 sections 3.7.4 and 3.8.6.2.1).
     fn is_worth_sending(&self, len: u32, unsent: u32) -> bool {
-        let is_full = len == self.text_len_max();
+        let is_full = len >= self.text_len_max();
         let is_all = len == unsent;
         let may_be_small = self.options.nodelay || self.board.is_empty() || self.is_fin_due();
         is_full
@@ -202,6 +237,7 @@ impl Connection {
             _ => 0,
         };
         let is_synchronised = !matches!(self.state, State::SynSent);
+        let options = self.options_of(what);
         let has_text_or_fin = len + fin > 0;
         Plan {
             what,
@@ -217,10 +253,11 @@ impl Connection {
                     psh: text_len > 0 && seq + text_len == self.queued_end(),
                 },
                 window: self.window_to_announce(what),
-                options: self.options_of(what),
+                options,
             },
             offset: if text_len > 0 { (seq - self.snd_una) as usize } else { 0 },
             text_len: text_len as usize,
+            segment_len: self.mss - options.len() as u16,
         }
     }
 
@@ -295,7 +332,7 @@ impl Connection {
 impl Connection {
     /// A plan has been sent.
     pub(crate) fn sent(&mut self, plan: &Plan, now: Instant) {
-        self.counters.segments_sent += 1;
+        self.counters.segments_sent += plan.segments();
         if plan.header.ack.is_some() && plan.what != What::Reset {
             self.acknowledged(plan);
         }

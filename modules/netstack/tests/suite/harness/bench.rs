@@ -5,11 +5,14 @@ use std::{
     time::Duration,
 };
 
+use netdev::RxOffload;
 use netstack::{Config, Instant, Stack, Stats};
 use smoltcp::wire::{ArpOperation, TcpControl};
 
 use super::{
-    Host, at, config, mac,
+    Host, at,
+    card::{Card, PLAIN},
+    config, mac,
     wire::{self, Addresses, Segment},
 };
 
@@ -37,8 +40,12 @@ impl Bench {
     }
 
     pub(crate) fn with_config(config: &Config) -> Self {
-        let mut bench = Self::silent(config);
-        bench.answers_arp = true;
+        Self::with_card(config, Card::new(mac(1), PLAIN))
+    }
+
+    pub(crate) fn with_card(config: &Config, card: Card) -> Self {
+        let host = Host::with_card(config, card);
+        let mut bench = Bench { host, answers_arp: true, ..Self::silent(config) };
         // As every peer has done before its first packet arrives.
         let (peer, host) = (Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 1));
         bench.inject(&wire::arp((mac(2), [0xff; 6]), ArpOperation::Request, peer, host));
@@ -62,7 +69,13 @@ impl Bench {
     }
 
     pub(crate) fn inject(&mut self, frame: &[u8]) {
-        assert!(self.host.deliver(frame), "more frames than the cable holds");
+        assert!(self.host.deliver(frame), "more frames than the card holds");
+    }
+
+    /// A frame about whose checksum the card says that it need not be looked at.
+    pub(crate) fn inject_verified(&mut self, frame: &[u8]) {
+        let offload = RxOffload { is_verified: true };
+        assert!(self.host.card.deliver(frame, offload), "more frames than the card holds");
     }
 
     pub(crate) fn segment(&mut self, segment: Segment<'_>) {

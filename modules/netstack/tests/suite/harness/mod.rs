@@ -6,6 +6,7 @@
 
 pub(crate) mod apps;
 pub(crate) mod bench;
+pub(crate) mod card;
 pub(crate) mod link;
 pub(crate) mod wire;
 
@@ -20,13 +21,13 @@ use std::{
     time::Duration,
 };
 
-use netdev::{
-    Device, MacAddress, Receiver, Transmitter,
-    cable::{CableEnd, cable},
-};
+use netdev::{Device, MacAddress, RxOffload};
 use netstack::{Addressing, Config, Instant, Ipv4Config, Next, Stack, Stats};
 
-use self::link::Link;
+use self::{
+    card::{Card, PLAIN, Request},
+    link::Link,
+};
 
 pub(crate) const MTU: usize = 1500;
 /// Frames that a host takes and sends in one turn.
@@ -87,9 +88,9 @@ pub(crate) fn config(last: u8) -> Config {
 /// A stack, its device and whoever polls it.
 pub(crate) struct Host {
     pub(crate) stack: Stack,
-    device: CableEnd,
-    /// The other end of the host's cable.
-    wire: CableEnd,
+    pub(crate) card: Card,
+    /// What the host has handed to its card since the last look, if wanted.
+    handed: Option<Vec<Request>>,
     called: Arc<Bell>,
     next: Next,
     /// Turns that the host has had.
@@ -103,14 +104,17 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new(config: &Config, last: u8) -> Self {
-        let (device, wire) = cable(mac(last), mac(0xff), MTU);
-        let stack = Stack::new(config, &device);
+        Self::with_card(config, Card::new(mac(last), PLAIN))
+    }
+
+    pub(crate) fn with_card(config: &Config, card: Card) -> Self {
+        let stack = Stack::new(config, &card);
         let (called, waker) = Bell::new();
         stack.set_poller(&waker);
         Host {
             stack,
-            device,
-            wire,
+            card,
+            handed: None,
             called,
             next: Next::Now,
             turns: 0,
@@ -136,19 +140,19 @@ impl Host {
         }
     }
 
+    /// What the host has handed to its card since the last look, which is the first if there is none.
+    pub(crate) fn take_handed(&mut self) -> Vec<Request> {
+        self.handed.replace(Vec::new()).unwrap_or_default()
+    }
+
     /// Puts a frame on the wire towards the host. Returns whether there was room for it.
     pub(crate) fn deliver(&mut self, frame: &[u8]) -> bool {
-        let (_, tx) = self.wire.split();
-        let is_ready = tx.is_ready();
-        if is_ready {
-            tx.transmit(frame.len(), |buffer| buffer.copy_from_slice(frame));
-        }
-        is_ready
+        self.card.deliver(frame, RxOffload::default())
     }
 
     /// Polls the host if something asks for it. Returns what it sent, or nothing if it slept.
     pub(crate) fn turn(&mut self, now: Instant) -> Option<Vec<Vec<u8>>> {
-        let has_frames = !self.device.unmask_interrupts();
+        let has_frames = !self.card.unmask_interrupts();
         let was_called = self.called.rings() > 0;
         let is_due = self.next == Next::Now || self.deadline().is_some_and(|at| at <= now);
         if !(has_frames || was_called || is_due) {
@@ -156,12 +160,11 @@ impl Host {
         }
         self.turns += 1;
         let looped = self.stats().packets_looped;
-        self.next = self.stack.poll(now, &mut self.device, BUDGET);
+        self.next = self.stack.poll(now, &mut self.card, BUDGET);
         assert!(self.deadline().is_none_or(|at| at > now), "a deadline that has passed");
-        let mut sent = Vec::new();
-        while let Some(frame) = self.wire.split().0.receive(|frame| frame.to_vec()) {
-            sent.push(frame);
-        }
+        let requests = self.card.take();
+        let sent: Vec<_> = requests.iter().flat_map(Request::frames).collect();
+        self.handed.iter_mut().for_each(|handed| handed.extend(requests.iter().cloned()));
         let has_looped = self.stats().packets_looped > looped;
         self.judge(now, has_frames || was_called || has_looped || !sent.is_empty());
         Some(sent)

@@ -13,6 +13,8 @@
 //! | `shutdown`, `shutdown read`, `drop`, `abort` | the same |
 //! | `hears nothing\|eof\|reset\|timeout` | what reading comes to |
 //! | `is connecting\|connected\|refused\|unreachable\|timeout` | how the handshake goes |
+//! | `handed 3000/1000 500` | the frames that the card got since the last such line, or the first: \
+//!   their text's length and, if they are to be cut, a segment's; `whole` if it is left no checksum |
 //! | `peer 7` | what follows is about the peer's port 7 |
 //! | `quiet` | nothing at all |
 //!
@@ -38,6 +40,7 @@ use std::{
     time::Duration,
 };
 
+use netdev::Offloads;
 use netstack::{
     ConnectError, Instant, ListenOptions, ReadError, Shutdown, TcpListener, TcpOptions, TcpStream,
 };
@@ -48,7 +51,8 @@ use crate::harness::{
     apps::BACKLOG,
     at,
     bench::{Bench, INWARD},
-    wire,
+    card::{CUTTING, Card, PLAIN, Request},
+    config, mac, wire,
 };
 
 /// The host's port, whoever connects.
@@ -63,7 +67,7 @@ const PEER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 
 /// The peer connects, with everything: a round trip takes 10 ms, segments are of 1000 bytes, and
 /// windows in units of 128.
-const ACCEPTED: &str = "
+pub(crate) const ACCEPTED: &str = "
         listen
         < S 0:0(0) win 65535 <mss 1000,sackOK,ws 7>
         > S. 0:0(0) ack 1 win 65535 <mss max,ws 3,sackOK>
@@ -81,7 +85,7 @@ const ACCEPTED_WITHOUT_SACK: &str = "
 ";
 
 /// The host connects to the peer of [`ACCEPTED`].
-const CONNECTED: &str = "
+pub(crate) const CONNECTED: &str = "
         connect
         > S 0:0(0) win 65535 <mss max,ws 3,sackOK>
     +10 < S. 0:0(0) ack 1 win 65535 <mss 1000,sackOK,ws 7>
@@ -91,19 +95,25 @@ const CONNECTED: &str = "
 
 /// What the host's connections have unless a script says otherwise: a receive buffer of 256 KiB, whose
 /// window is in units of eight.
-fn defaults() -> TcpOptions {
+pub(crate) fn defaults() -> TcpOptions {
     TcpOptions { receive_buffer_len: 256 << 10, ..TcpOptions::default() }
 }
 
-/// Plays scripts one after the other, over IPv4 and over IPv6.
+/// Plays scripts one after the other, over IPv4 and over IPv6, on cards that do nothing and that cut:
+/// on the wire it is the same.
 fn play(scripts: &[&str]) {
     play_with(defaults(), scripts);
 }
 
 /// The same with options for the host's connections.
 fn play_with(options: TcpOptions, scripts: &[&str]) {
+    [PLAIN, CUTTING].into_iter().for_each(|offloads| play_on(offloads, options, scripts));
+}
+
+/// The same on one card.
+pub(crate) fn play_on(offloads: Offloads, options: TcpOptions, scripts: &[&str]) {
     for is_ipv4 in [true, false] {
-        let mut timeline = Timeline::new(is_ipv4);
+        let mut timeline = Timeline::new(is_ipv4, offloads);
         timeline.options = options;
         scripts.iter().for_each(|script| timeline.play(script));
     }
@@ -123,11 +133,12 @@ struct Peer {
     read: usize,
 }
 
-struct Timeline {
-    bench: Bench,
-    options: TcpOptions,
+pub(crate) struct Timeline {
+    pub(crate) bench: Bench,
+    pub(crate) options: TcpOptions,
     backlog: usize,
     is_ipv4: bool,
+    offloads: Offloads,
     listener: Option<TcpListener>,
     peers: BTreeMap<u16, Peer>,
     /// Whose turn it is.
@@ -141,8 +152,8 @@ struct Timeline {
 }
 
 impl Timeline {
-    fn new(is_ipv4: bool) -> Self {
-        let mut bench = Bench::new();
+    pub(crate) fn new(is_ipv4: bool, offloads: Offloads) -> Self {
+        let mut bench = Bench::with_card(&config(1), Card::new(mac(1), offloads));
         // Until the host is sure of its addresses.
         bench.run_for(BEGIN - bench.now);
         bench.take_sent();
@@ -152,6 +163,7 @@ impl Timeline {
             options: defaults(),
             backlog: BACKLOG,
             is_ipv4,
+            offloads,
             listener: None,
             peers: BTreeMap::new(),
             port: PEER_PORT,
@@ -161,11 +173,13 @@ impl Timeline {
     }
 
     fn both(mut test: impl FnMut(Timeline)) {
-        [true, false].into_iter().for_each(|is_ipv4| test(Timeline::new(is_ipv4)));
+        for offloads in [PLAIN, CUTTING] {
+            [true, false].into_iter().for_each(|is_ipv4| test(Timeline::new(is_ipv4, offloads)));
+        }
     }
 
     /// Plays a script. Afterwards the host has sent nothing else.
-    fn play(&mut self, script: &str) {
+    pub(crate) fn play(&mut self, script: &str) {
         let mss = if self.is_ipv4 { "mss 1460" } else { "mss 1440" };
         for line in script.lines() {
             let line = line.split("//").next().unwrap_or_default().trim();
@@ -235,7 +249,8 @@ impl Timeline {
     fn fail(&self, what: &str) -> ! {
         let version = if self.is_ipv4 { "IPv4" } else { "IPv6" };
         let latest = &self.log[self.log.len().saturating_sub(LINES_SHOWN)..];
-        panic!("over {version}:\n{}\n{what}", latest.join("\n"));
+        let offloads = self.offloads;
+        panic!("over {version}, {offloads:?}:\n{}\n{what}", latest.join("\n"));
     }
 
     fn expect_silence(&self) {
@@ -337,6 +352,7 @@ impl Timeline {
             ("shutdown", "read") => self.stream().shutdown(Shutdown::Read),
             ("drop", _) => self.peer().stream = None,
             ("abort", _) => self.stream().abort(),
+            ("handed", frames) => self.handed(frames),
             ("hears", what) => self.hears(what),
             ("is", what) => self.is(what),
             _ => panic!("{verb} {argument}?"),
@@ -393,6 +409,14 @@ impl Timeline {
         self.peer().read += len;
     }
 
+    fn handed(&mut self, wanted: &str) {
+        let handed = self.bench.host.take_handed();
+        let frames: Vec<_> = handed.iter().filter_map(describe).collect();
+        if !wanted.is_empty() && frames.join(" ") != wanted {
+            self.fail(&format!("handed {}", frames.join(" ")));
+        }
+    }
+
     fn hears(&self, what: &str) {
         let wanted = match what {
             "nothing" => Err(ReadError::WouldBlock),
@@ -421,4 +445,14 @@ impl Timeline {
             self.fail(&format!("connecting came to {state:?}"));
         }
     }
+}
+
+/// How the card got a segment, or several of them at once.
+fn describe(request: &Request) -> Option<String> {
+    let (protocol, _, _, segment) = wire::ip_payload(&request.frame)?;
+    let text_len = segment.len() - 4 * usize::from(segment[12] >> 4);
+    let cut = request.offload.segmentation.map(|cut| format!("/{}", cut.payload_len));
+    let whole = request.offload.checksum.is_none().then(|| "whole".to_owned());
+    (protocol == IpProtocol::Tcp)
+        .then(|| format!("{text_len}{}", cut.or(whole).unwrap_or_default()))
 }

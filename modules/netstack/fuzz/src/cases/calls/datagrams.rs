@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use netstack::{IcmpSocket, Lookup, RawSocket, Stack, UdpSocket, Want};
+use netstack::{
+    IcmpSocket, Interest, Lookup, RawSocket, RecvError, SendError, Stack, UdpSocket, Want,
+};
 
 use super::{super::input::Input, SOCKETS_MAX};
 
@@ -68,7 +70,9 @@ impl Datagrams {
     fn receive(&self, input: &mut Input<'_>) {
         let mut buffer = vec![0; usize::from(input.u16())];
         for socket in &self.udp {
+            let is_ready = socket.is_ready(Interest::Read);
             let peeked = socket.try_peek_from(&mut buffer);
+            assert_eq!(is_ready, peeked != Err(RecvError::WouldBlock));
             let received = socket.try_recv_from(&mut buffer);
             // An error is told once, whoever looks first.
             assert!(peeked.is_err() || peeked == received, "a peek tells what comes");
@@ -86,13 +90,24 @@ impl Datagrams {
             0 => all(&self.icmp, |socket| socket.try_send_to(1, &data, to)),
             1 => all(&self.raw, |socket| socket.try_send_to(&data, to)),
             2 => all(&self.udp, |socket| socket.connect(to)),
-            3 => all(&self.udp, |socket| socket.try_send(&data)),
+            3 => self.udp.iter().for_each(|socket| send_to_peer(socket, &data)),
             4 => {
                 let to = input.choose(&everybody);
                 all(&self.udp, |socket| socket.try_send_to(&data, to));
             }
             _ => all(&self.udp, |socket| socket.try_send_to(&data, to)),
         }
+    }
+}
+
+/// Sends to the peer, if there is one, who decides whether there is room.
+fn send_to_peer(socket: &UdpSocket, data: &[u8]) {
+    let (is_ready, has_peer) = (socket.is_ready(Interest::Write), socket.peer_addr().is_some());
+    match socket.try_send(data) {
+        Err(SendError::WouldBlock) => assert!(!is_ready),
+        Err(SendError::Refused) => assert!(is_ready, "there was an error to tell"),
+        Err(_) => {}
+        Ok(()) => assert!(is_ready && has_peer),
     }
 }
 

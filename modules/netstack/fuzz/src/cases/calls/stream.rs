@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, task::Waker, time::Duration};
 
-use netstack::{Interest, Shutdown, TcpOptions, TcpStream};
+use netstack::{Interest, ReadError, Registration, Shutdown, TcpOptions, TcpStream, WriteError};
 
 use super::super::input::Input;
 use crate::harness::Bell;
@@ -10,13 +10,27 @@ use crate::harness::Bell;
 /// A task that waits for a socket.
 pub(super) struct Task {
     bell: Arc<Bell>,
-    pub(super) waker: Waker,
+    waker: Waker,
+    registration: Registration,
 }
 
 impl Task {
-    pub(super) fn new() -> Self {
+    /// A task that waits for two reasons and has given one of them up.
+    pub(super) fn new(
+        register: impl Fn(&Waker) -> Registration,
+        deregister: impl Fn(Registration),
+    ) -> Self {
         let (bell, waker) = Bell::new();
-        Task { bell, waker }
+        let (given_up, registration) = (register(&waker), register(&waker));
+        deregister(given_up);
+        Task { bell, waker, registration }
+    }
+
+    /// Gives the other one up as well: nothing is left of it.
+    pub(super) fn give_up(self, deregister: impl Fn(Registration)) {
+        deregister(self.registration);
+        drop(self.waker);
+        assert_eq!(Arc::strong_count(&self.bell), 1, "a waker is kept that nobody needs");
     }
 
     /// Whether it has been woken.
@@ -50,8 +64,11 @@ impl Stream {
     /// Returns whether there was anything.
     fn read(&mut self, len: usize) -> bool {
         let mut buffer = vec![0; len];
-        let Ok(len) = self.stream.try_read(&mut buffer) else {
-            return !matches!(self.stream.try_read(&mut [0]), Err(netstack::ReadError::WouldBlock));
+        let is_ready = self.stream.is_ready(Interest::Read);
+        let result = self.stream.try_read(&mut buffer);
+        assert_eq!(is_ready || len == 0, result != Err(ReadError::WouldBlock));
+        let Ok(len) = result else {
+            return is_ready;
         };
         let wanted = text(self.stream.peer_addr().port(), self.read, len);
         assert!(buffer[..len] == wanted, "not what was written");
@@ -71,18 +88,34 @@ impl Stream {
     /// Returns whether there was room.
     fn write(&mut self, len: usize) -> bool {
         let data = text(self.stream.local_addr().port(), self.written, len);
+        let is_ready = self.stream.is_ready(Interest::Write);
         let result = self.stream.try_write(&data);
+        let would_block = result == Err(WriteError::WouldBlock);
+        assert!(len == 0 || is_ready != would_block, "{is_ready}, and {result:?}");
         self.written += result.unwrap_or(0);
-        result != Err(netstack::WriteError::WouldBlock)
+        !would_block
     }
 
     /// Puts a task to sleep that finds nothing to do.
     fn wait(&mut self, interest: Interest) {
-        let task = Task::new();
-        self.stream.register(interest, &task.waker);
+        self.give_up(interest);
+        let register = |waker: &Waker| self.stream.register(interest, waker);
+        let task = Task::new(register, |registration| self.stream.deregister(registration));
         match interest {
-            Interest::Read => self.reader = (!self.read(1)).then_some(task),
-            Interest::Write => self.writer = (!self.write(1)).then_some(task),
+            Interest::Read if !self.read(1) => self.reader = Some(task),
+            Interest::Write if !self.write(1) => self.writer = Some(task),
+            _ => task.give_up(|registration| self.stream.deregister(registration)),
+        }
+    }
+
+    /// Has a task not wait any longer.
+    fn give_up(&mut self, interest: Interest) {
+        let task = match interest {
+            Interest::Read => self.reader.take(),
+            Interest::Write => self.writer.take(),
+        };
+        if let Some(task) = task {
+            task.give_up(|registration| self.stream.deregister(registration));
         }
     }
 
@@ -122,9 +155,15 @@ impl Stream {
             9 => self.stream.abort(),
             10 => self.stream.set_nodelay(input.bool()),
             11 => self.stream.set_options(options(input)),
-            12 => drop(self.stream.try_connected()),
+            12 => {
+                let _ = self.stream.try_connected();
+                self.give_up(Interest::Write);
+            }
             13 => self.peek(usize::from(input.u8())),
-            14 => self.check_info(),
+            14 => {
+                self.check_info();
+                self.give_up(Interest::Read);
+            }
             _ => return false,
         }
         true

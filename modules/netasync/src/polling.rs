@@ -1,0 +1,167 @@
+//! Whether to look for work a little longer before going to sleep.
+//!
+//! A sleep and its end cost more than many a gap between two packets, so a runner that has had
+//! something to do looks on for a short while. That is worth it only while work comes that soon:
+//! this learns whether it does, from the gaps that it sees, and stops looking while it does not.
+
+use core::time::Duration;
+
+use netstack::Instant;
+
+/// What a sleep adds to a gap: the time from an interrupt to the turn that it causes.
+const WAKE_TIME: Duration = Duration::from_micros(50);
+/// The weight of the latest gap among all: an eighth.
+const WEIGHT: u32 = 8;
+/// The share of short gaps, out of [`SHARE_MAX`], from which on it looks: three quarters.
+const SHARE_ON: u32 = SHARE_MAX / 4 * 3;
+/// The share below which it stops: half.
+const SHARE_OFF: u32 = SHARE_MAX / 2;
+const SHARE_MAX: u32 = 1 << 16;
+/// Sleeps before it looks again after it has stopped. Each time that it soon stops again, they
+/// are doubled, so that gaps that only seem to get shorter cost next to nothing.
+const SLEEPS_MIN: u32 = 64;
+const SLEEPS_MAX: u32 = 8192;
+/// Gaps that it must have looked through before a stop counts as the first one.
+const PROVEN: u32 = 64;
+
+#[derive(Debug)]
+pub(crate) struct Polling {
+    /// How long it looks; zero is never.
+    window: Duration,
+    is_looking: bool,
+    /// The share of gaps that were short.
+    share: u32,
+    /// Since when there has been nothing to do.
+    idle_since: Option<Instant>,
+    has_slept: bool,
+    /// Sleeps left before it may look again, and how many there are next time.
+    held_off: u32,
+    sleeps: u32,
+    /// Gaps since it has begun to look.
+    gaps: u32,
+}
+
+impl Polling {
+    pub(crate) fn new(window: Duration) -> Self {
+        Polling {
+            window,
+            is_looking: false,
+            share: 0,
+            idle_since: None,
+            has_slept: false,
+            held_off: 0,
+            sleeps: SLEEPS_MIN,
+            gaps: 0,
+        }
+    }
+
+    /// There was something to do.
+    pub(crate) fn active(&mut self, now: impl FnOnce() -> Instant) {
+        let Some(since) = self.idle_since.take() else {
+            return;
+        };
+        let wake_time = if self.has_slept { WAKE_TIME } else { Duration::ZERO };
+        self.learn(now() - since <= self.window + wake_time);
+        self.has_slept = false;
+    }
+
+    /// There was nothing to do. Returns whether to look again, instead of sleeping.
+    pub(crate) fn goes_on(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        if self.window.is_zero() {
+            return false;
+        }
+        let now = now();
+        let since = *self.idle_since.get_or_insert(now);
+        let goes_on = self.is_looking && !self.has_slept && now - since < self.window;
+        if !goes_on {
+            self.has_slept = true;
+            self.held_off = self.held_off.saturating_sub(1);
+        }
+        goes_on
+    }
+
+    fn learn(&mut self, was_short: bool) {
+        let target = if was_short { SHARE_MAX } else { 0 };
+        self.share = (self.share * (WEIGHT - 1) + target) / WEIGHT;
+        self.gaps += 1;
+        if self.is_looking && self.share < SHARE_OFF {
+            if self.gaps > PROVEN {
+                self.sleeps = SLEEPS_MIN;
+            }
+            self.is_looking = false;
+            self.held_off = self.sleeps;
+            self.sleeps = (self.sleeps * 2).min(SLEEPS_MAX);
+        } else if !self.is_looking && self.share >= SHARE_ON && self.held_off == 0 {
+            self.is_looking = true;
+            self.gaps = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_micros(50);
+
+    /// Idles for `gap`, looking every 10 us. Returns how long it looked before it slept.
+    fn idle(polling: &mut Polling, clock: &mut u64, gap: u64) -> u64 {
+        let (start, end) = (*clock, *clock + gap);
+        while polling.goes_on(|| Instant::from_micros(*clock)) && *clock < end {
+            *clock += 10;
+        }
+        let looked = (*clock - start).min(gap);
+        *clock = end;
+        polling.active(|| Instant::from_micros(end));
+        looked
+    }
+
+    #[test]
+    fn short_gaps_are_looked_through() {
+        let (mut polling, mut clock) = (Polling::new(WINDOW), 0);
+        assert_eq!(idle(&mut polling, &mut clock, 30), 0, "nothing is known yet");
+        for _ in 0..20 {
+            idle(&mut polling, &mut clock, 30);
+        }
+        assert_eq!(idle(&mut polling, &mut clock, 30), 30);
+        assert_eq!(idle(&mut polling, &mut clock, 10_000), 50, "no longer than the window");
+    }
+
+    #[test]
+    fn long_gaps_are_slept_through() {
+        let (mut polling, mut clock) = (Polling::new(WINDOW), 0);
+        for _ in 0..20 {
+            idle(&mut polling, &mut clock, 30);
+        }
+        let looked: u64 = (0..100).map(|_| idle(&mut polling, &mut clock, 1000)).sum();
+        assert!(looked <= 8 * 50, "{looked} us in 100 gaps");
+    }
+
+    /// One short gap among three is not worth the looking.
+    #[test]
+    fn a_mixture_is_slept_through() {
+        let (mut polling, mut clock) = (Polling::new(WINDOW), 0);
+        let looked: u64 =
+            (0..3000).map(|i| idle(&mut polling, &mut clock, [30, 500, 2000][i % 3])).sum();
+        assert_eq!(looked, 0);
+    }
+
+    /// Bursts of short gaps, each too short to be of use: it tries less and less often.
+    #[test]
+    fn what_disappoints_is_tried_less_and_less() {
+        let (mut polling, mut clock) = (Polling::new(WINDOW), 0);
+        let mut burst = |polling: &mut Polling| -> u64 {
+            let short: u64 = (0..12).map(|_| idle(polling, &mut clock, 30)).sum();
+            short + (0..12).map(|_| idle(polling, &mut clock, 1000)).sum::<u64>()
+        };
+        let early = (0..50).filter(|_| burst(&mut polling) > 0).count();
+        let late = (0..50).filter(|_| burst(&mut polling) > 0).count();
+        assert!(early > 0 && late < early, "{early} early, {late} late");
+    }
+
+    #[test]
+    fn without_a_window_there_is_no_looking() {
+        let (mut polling, mut clock) = (Polling::new(Duration::ZERO), 0);
+        assert!((0..100).all(|_| idle(&mut polling, &mut clock, 1) == 0));
+    }
+}
