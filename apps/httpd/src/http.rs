@@ -4,12 +4,14 @@
 //! of length and of time.
 
 use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
+use core::mem::MaybeUninit;
 
 use axwire::{
     io::{BufRead, BufStream, Error as IoError, Read, Write},
     net::{Shutdown, TcpStream},
     time::{Duration, timeout},
 };
+use futures_util::FutureExt;
 use httparse::{Header, Status};
 
 /// How long a connection may rest between requests. Long, because QEMU's user networking passes on
@@ -90,9 +92,9 @@ const BAD_CHUNK: Refusal = Refusal::new(400, "the chunked body is malformed");
 /// Parses the head of a request, which is `bytes` as far as they have come. Returns its length,
 /// too; `None` if it goes on.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut head = httparse::Request::new(&mut headers);
-    let parsed = match head.parse(bytes) {
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut head = httparse::Request::new(&mut []);
+    let parsed = match head.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(Status::Complete(len)) => Some((request(&head)?, len)),
         Ok(Status::Partial) => None,
         Err(httparse::Error::Version) if version_goes_on(bytes)? => None,
@@ -170,17 +172,17 @@ fn check_host(headers: &[Header<'_>], is_http_1_0: bool) -> Result<(), Refusal> 
 
 /// The path of a target in origin or absolute form (RFC 9112 section 3.2), or the asterisk.
 fn path(target: &str) -> Option<&str> {
-    let path = match target.split_once("://") {
-        _ if target.starts_with('/') || target == "*" => target,
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
-            rest.find(['/', '?']).map_or("/", |at| &rest[at..])
-        }
-        _ => return None,
+    let path = match target.as_bytes() {
+        [b'/', ..] | b"*" => target,
+        _ => match target.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
+                rest.find(['/', '?']).map_or("/", |at| &rest[at..])
+            }
+            _ => return None,
+        },
     };
-    match path.split(['?', '#']).next() {
-        None | Some("") => Some("/"),
-        path => path,
-    }
+    let end = path.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    Some(if end == 0 { "/" } else { &path[..end] })
 }
 
 /// RFC 9112 section 6.3, with every doubt an error: two servers that differ about where a body ends
@@ -190,7 +192,9 @@ fn framing(headers: &[Header<'_>], is_http_1_0: bool) -> Result<Body, Refusal> {
     let mut lengths = values(headers, "content-length");
     let length = lengths.next();
     let Some(coding) = codings.next() else {
-        let length = length.unwrap_or(b"0");
+        let Some(length) = length else {
+            return Ok(Body::Length(0));
+        };
         let len = str::from_utf8(length).ok().and_then(decimal);
         return match len {
             Some(len) if lengths.all(|other| other == length) => Ok(Body::Length(len)),
@@ -464,7 +468,9 @@ impl<'s> Exchange<'s> {
 
     /// Ends the exchange. Returns whether the connection may carry another.
     pub(crate) async fn finish(mut self) -> bool {
-        self.request.keep_alive && matches!(timeout(STALL, self.drain()).await, Ok(Ok(true)))
+        let is_drained = self.request.body.is_complete()
+            || matches!(timeout(STALL, self.drain()).await, Ok(Ok(true)));
+        self.request.keep_alive && is_drained
     }
 
     /// Reads what is left of the body. Returns whether that was little enough.
@@ -530,22 +536,26 @@ async fn refuse(stream: &mut Stream, refusal: Refusal) -> Result<(), Failure> {
     write_all(stream, format!("{head}{why}\n").as_bytes()).await
 }
 
-/// The head of a response.
+/// The head of a response. Written without a formatter, which would take longer than all the rest of
+/// a short response.
 fn head(status: u16, fields: &str, connection: &str, len: u64) -> String {
     let reason = match status {
-        200 => "OK",
-        400 => "Bad Request",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        413 => "Content Too Large",
-        431 => "Request Header Fields Too Large",
-        501 => "Not Implemented",
-        503 => "Service Unavailable",
-        505 => "HTTP Version Not Supported",
+        200 => " OK\r\n",
+        400 => " Bad Request\r\n",
+        404 => " Not Found\r\n",
+        405 => " Method Not Allowed\r\n",
+        413 => " Content Too Large\r\n",
+        431 => " Request Header Fields Too Large\r\n",
+        501 => " Not Implemented\r\n",
+        503 => " Service Unavailable\r\n",
+        505 => " HTTP Version Not Supported\r\n",
         // RFC 9112 section 4: it may be empty, its space may not.
-        _ => "",
+        _ => " \r\n",
     };
-    format!("HTTP/1.1 {status} {reason}\r\n{fields}Content-Length: {len}\r\n{connection}\r\n")
+    let (mut status_digits, mut len_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let (status, len) = (status_digits.format(status), len_digits.format(len));
+    ["HTTP/1.1 ", status, reason, fields, "Content-Length: ", len, "\r\n", connection, "\r\n"]
+        .concat()
 }
 
 /// Skips the empty lines that may precede a request (RFC 9112 section 2.2) and waits for its first
@@ -563,22 +573,30 @@ async fn skip_empty_lines(stream: &mut Stream) -> Result<(), Failure> {
 }
 
 async fn read_head(stream: &mut Stream) -> Result<Request, Failure> {
-    let mut head = Vec::new();
+    // Of a head in several pieces, those that have come.
+    let mut begun = Vec::new();
     loop {
         let input = stream.fill_buf().await.map_err(|_| Failure::Lost)?;
         if input.is_empty() {
             return Err(Failure::Lost);
         }
-        let (known, taken) = (head.len(), input.len().min(HEAD_LEN_MAX - head.len()));
-        head.extend_from_slice(&input[..taken]);
-        match parse(&head)? {
-            Some((request, len)) => {
-                // What was known did not hold the whole head.
-                stream.consume(len - known);
-                return Ok(request);
-            }
-            None => stream.consume(taken),
+        let (known, taken) = (begun.len(), input.len().min(HEAD_LEN_MAX - begun.len()));
+        let input = &input[..taken];
+        let head = if known == 0 {
+            input
+        } else {
+            begun.extend_from_slice(input);
+            &begun
+        };
+        if let Some((request, len)) = parse(head)? {
+            // What was known did not hold the whole head.
+            stream.consume(len - known);
+            return Ok(request);
         }
+        if known == 0 {
+            begun.extend_from_slice(input);
+        }
+        stream.consume(taken);
     }
 }
 
@@ -591,14 +609,14 @@ async fn write_all(stream: &mut Stream, mut data: &[u8]) -> Result<(), Failure> 
 }
 
 /// Gives up when `io` makes no progress in time.
-async fn within<T>(
+fn within<T>(
     limit: Duration,
     io: impl Future<Output = Result<T, IoError>>,
-) -> Result<T, Failure> {
-    match timeout(limit, io).await {
+) -> impl Future<Output = Result<T, Failure>> {
+    timeout(limit, io).map(|result| match result {
         Ok(result) => result.map_err(|_| Failure::Lost),
         Err(_) => Err(Failure::Stalled),
-    }
+    })
 }
 
 #[cfg(test)]

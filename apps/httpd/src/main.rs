@@ -1,7 +1,7 @@
 //! An HTTP/1.1 server on port 80 with keep-alive and pipelining.
 //!
-//! `/` a page with the stack's live counters, `/stats` the same as JSON, `/bytes/N` a body of N bytes
-//! (byte i is i modulo 256), `POST /echo` the request's body.
+//! `/` a page with the stack's live counters, in several parts, `/stats` the same as JSON, `/bytes/N`
+//! a body of N bytes (byte i is i modulo 256), `POST /echo` the request's body.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -75,17 +75,18 @@ async fn exchange(stream: &mut http::Stream) -> Result<bool, Failure> {
 
 async fn route(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let path = core::mem::take(&mut exchange.request.path);
+    let is_read = matches!(exchange.request.method, Method::Get | Method::Head);
+    let is_sent = exchange.request.method == Method::Post;
     let number = path.strip_prefix("/bytes/");
-    match (exchange.request.method, path.as_str()) {
-        (Method::Get | Method::Head, "/") => service::page(exchange).await,
-        (Method::Get | Method::Head, "/stats") => service::stats(exchange).await,
-        (Method::Post, "/echo") => service::echo(exchange).await,
-        (_, "/" | "/stats") => service::only(exchange, "GET, HEAD").await,
-        (_, "/echo") => service::only(exchange, "POST").await,
-        (method, _) => match (method, number) {
-            (Method::Get | Method::Head, Some(number)) => service::bytes(exchange, number).await,
-            (_, Some(_)) => service::only(exchange, "GET, HEAD").await,
-            (_, None) => exchange.fail(404, "there are /, /stats, /bytes/N and /echo").await,
-        },
+    match (path.as_str(), service::part(&path), number) {
+        ("/echo", ..) if is_sent => service::echo(exchange).await,
+        ("/echo", ..) => service::only(exchange, "POST").await,
+        ("/stats", ..) if is_read => service::stats(exchange).await,
+        (_, Some(part), _) if is_read => service::page(exchange, part).await,
+        (_, _, Some(number)) if is_read => service::bytes(exchange, number).await,
+        ("/stats", ..) | (_, Some(_), _) | (_, _, Some(_)) => {
+            service::only(exchange, "GET, HEAD").await
+        }
+        _ => exchange.fail(404, "there are /, /stats, /bytes/N and /echo").await,
     }
 }

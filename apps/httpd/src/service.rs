@@ -80,10 +80,25 @@ impl Drop for Reservation {
     }
 }
 
-/// A page that shows the counters and fetches them anew every second.
-pub(crate) async fn page(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
-    let fields = "Content-Type: text/html; charset=utf-8\r\n";
-    exchange.respond(200, fields, include_bytes!("page.html")).await
+/// A part of the page that shows the counters and fetches them anew every second: its content type
+/// and what it is.
+pub(crate) fn part(path: &str) -> Option<(&'static str, &'static [u8])> {
+    match path {
+        "/" => Some(("text/html; charset=utf-8", include_bytes!("page/index.html"))),
+        "/style.css" => Some(("text/css", include_bytes!("page/style.css"))),
+        "/live.js" => Some(("text/javascript", include_bytes!("page/live.js"))),
+        "/icon.svg" => Some(("image/svg+xml", include_bytes!("page/icon.svg"))),
+        _ => None,
+    }
+}
+
+/// Answers with a part of the page.
+pub(crate) async fn page(
+    exchange: &mut Exchange<'_>,
+    (content_type, body): (&str, &[u8]),
+) -> Result<(), Failure> {
+    let fields = format!("Content-Type: {content_type}\r\n");
+    exchange.respond(200, &fields, body).await
 }
 
 /// Every counter of the stack as JSON.

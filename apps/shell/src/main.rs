@@ -9,7 +9,7 @@ extern crate alloc;
 #[macro_use]
 extern crate axstd as std;
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use std::{
     io::{self, prelude::*},
     net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket},
@@ -18,9 +18,12 @@ use std::{
 };
 
 const HELP: &str = "resolve HOST:PORT | say tcp|udp ADDRESS TEXT | serve PORT | sleep MS | \
-                    bench transmit|receive | exit";
+                    open tcp|udp ADDRESS | bench transmit|receive | exit";
 /// The longest answer that is shown.
 const ANSWER_LEN_MAX: usize = 2048;
+/// How long closed connections may take to be gone: their ends are acknowledged by the peer.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(100);
 
 #[unsafe(no_mangle)]
 fn main() {
@@ -72,6 +75,11 @@ fn run<'a>(command: &str, mut words: impl Iterator<Item = &'a str>) -> io::Resul
             ("udp", address, text) => say_udp(address, text),
             _ => Err(io::Error::InvalidInput),
         },
+        "open" => match (word()?, word()?) {
+            ("tcp", address) => exhaust("tcp", address, || TcpStream::connect(address)),
+            ("udp", address) => exhaust("udp", address, || UdpSocket::bind(address)),
+            _ => Err(io::Error::InvalidInput),
+        },
         "serve" => serve(word()?.parse().map_err(|_| io::Error::InvalidInput)?),
         "bench" => {
             match word()? {
@@ -114,6 +122,28 @@ fn show(receive: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<()> 
     let mut buffer = [0; ANSWER_LEN_MAX];
     let len = receive(&mut buffer)?;
     println!("shell: {}", String::from_utf8_lossy(&buffer[..len]));
+    Ok(())
+}
+
+/// Opens sockets until it is told no, closes all of them, and waits until it gets one again.
+fn exhaust<S>(protocol: &str, address: &str, open: impl Fn() -> io::Result<S>) -> io::Result<()> {
+    let mut sockets = Vec::new();
+    let error = loop {
+        match open() {
+            Ok(socket) => sockets.push(socket),
+            Err(error) => break error,
+        }
+    };
+    println!("shell: {} sockets, then {error:?}", sockets.len());
+    drop(sockets);
+    let start = Instant::now();
+    while let Err(error) = open() {
+        if start.elapsed() > PATIENCE {
+            return Err(error);
+        }
+        thread::sleep(PAUSE);
+    }
+    println!("shell: open {protocol} {address}: one again");
     Ok(())
 }
 

@@ -12,27 +12,43 @@ extern crate alloc;
 extern crate axstd as std;
 
 use alloc::{format, string::String, vec, vec::Vec};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::{
     io::{self, prelude::*},
     net::{TcpListener, TcpStream},
     thread,
+    time::Duration,
 };
+
+/// Threads at a time. An allocation that fails ends the machine, and each has a stack of 256 KiB,
+/// which one with 64 MiB must have left beside the sockets. Further connections wait to be accepted.
+const THREADS_MAX: usize = 64;
+/// How often it is looked whether one of them has ended.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The longest request head that is read.
 const HEAD_LEN_MAX: usize = 8 * 1024;
 /// Bytes of a body that are read or written at a time: a multiple of 256.
 const CHUNK_LEN: usize = 16 * 1024;
 
+/// Threads that serve.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
 #[unsafe(no_mangle)]
 fn main() {
     let listener = TcpListener::bind("0.0.0.0:80").expect("port 80 is free");
     println!("threads: listening on port 80");
     loop {
+        while THREADS.load(Ordering::Acquire) >= THREADS_MAX {
+            thread::sleep(LOOK);
+        }
         match listener.accept() {
             Ok((stream, _peer)) => {
+                THREADS.fetch_add(1, Ordering::Relaxed);
                 thread::spawn(move || {
                     // A connection that breaks is its peer's affair.
                     let _ = serve(stream);
+                    THREADS.fetch_sub(1, Ordering::Release);
                 });
             }
             Err(error) => println!("threads: accept: {error:?}"),

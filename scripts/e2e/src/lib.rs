@@ -6,12 +6,16 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | `browser` | Chromium, and what its page shows |
+//! | `names` | a name server |
 //! | `wire` | frames of the tests' own, and what the guest answers |
 //! | `malformed` | frames that no well-behaved host sends |
 
 #![allow(clippy::missing_panics_doc, reason = "a test harness panics when something is wrong")]
 
+pub mod browser;
 pub mod malformed;
+pub mod names;
 pub mod wire;
 
 use std::{
@@ -133,9 +137,7 @@ impl Boot {
             .stderr(Stdio::piped())
             .spawn()
             .expect("scripts/qemu.sh can be run");
-        let console = Arc::new(Console::default());
-        console.follow(child.stdout.take().expect("piped"));
-        console.follow(child.stderr.take().expect("piped"));
+        let console = Console::of(&mut child);
         Guest { child, console, user: self.user, _alone: alone }
     }
 
@@ -173,7 +175,7 @@ impl Guest {
 
     /// Waits until the console shows `text`; returns all that it has shown.
     pub fn wait_for(&self, text: &str) -> String {
-        self.console.wait_for(text)
+        self.console.wait_for(text, PATIENCE)
     }
 
     /// Types a line on the console.
@@ -223,14 +225,32 @@ impl Drop for Guest {
     }
 }
 
-/// What QEMU has printed.
+/// What a command has printed so far.
 #[derive(Debug, Default)]
-struct Console {
+pub struct Console {
     text: Mutex<(String, usize)>,
     changed: Condvar,
 }
 
 impl Console {
+    /// Follows the output of a child, both streams of which are piped.
+    pub fn of(child: &mut Child) -> Arc<Self> {
+        let console = Arc::new(Console::default());
+        console.follow(child.stdout.take().expect("piped"));
+        console.follow(child.stderr.take().expect("piped"));
+        console
+    }
+
+    /// Waits for `patience` until `wanted` has been printed; returns all that has.
+    pub fn wait_for(&self, wanted: &str, patience: Duration) -> String {
+        self.wait_until(&format!("{wanted:?}"), patience, |text, _| text.contains(wanted))
+    }
+
+    /// What has been printed.
+    pub fn text(&self) -> String {
+        self.text.lock().expect("no reader panics").0.clone()
+    }
+
     fn follow(self: &Arc<Self>, pipe: impl std::io::Read + Send + 'static) {
         self.text.lock().expect("no reader panics").1 += 1;
         let console = self.clone();
@@ -247,23 +267,20 @@ impl Console {
         });
     }
 
-    fn text(&self) -> String {
-        self.text.lock().expect("no reader panics").0.clone()
-    }
-
-    fn wait_for(&self, wanted: &str) -> String {
-        self.wait_until(&format!("{wanted:?}"), |text, _| text.contains(wanted))
-    }
-
     fn wait_for_end(&self) -> String {
-        self.wait_until("the end", |_, open| open == 0)
+        self.wait_until("the end", PATIENCE, |_, open| open == 0)
     }
 
-    fn wait_until(&self, what: &str, done: impl Fn(&str, usize) -> bool) -> String {
+    fn wait_until(
+        &self,
+        what: &str,
+        patience: Duration,
+        done: impl Fn(&str, usize) -> bool,
+    ) -> String {
         let state = self.text.lock().expect("no reader panics");
         let (state, _) = self
             .changed
-            .wait_timeout_while(state, PATIENCE, |(text, open)| !done(text, *open) && *open > 0)
+            .wait_timeout_while(state, patience, |(text, open)| !done(text, *open) && *open > 0)
             .expect("no reader panics");
         assert!(done(&state.0, state.1), "the console never showed {what}:\n{}", state.0);
         state.0.clone()

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{Boot, Guest, curl, needs_tap, on_tap, wire::HOST_IP};
+use e2e::{Boot, Guest, curl, names, needs_tap, on_tap, wire::HOST_IP};
 
 const NETWORK: &str = "net.ip=10.0.2.15/24 net.gw=10.0.2.2 net.dns=10.0.2.2";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -150,28 +150,6 @@ fn raw_frames_are_counted_and_the_network_goes_on() {
     assert!(!on_tap() || !received.unwrap().contains(" 0.000 "), "{console}");
 }
 
-/// Answers questions for addresses (RFC 1035 section 4.1): "server.test" is the host, nothing else
-/// exists.
-fn name_server() {
-    const SERVER: &[u8] = b"\x06server\x04test\0\0\x01";
-    let socket = UdpSocket::bind((Ipv4Addr::from(HOST_IP), 53)).expect("nobody else serves names");
-    thread::spawn(move || {
-        let mut question = [0; 512];
-        while let Ok((len, from)) = socket.recv_from(&mut question) {
-            let is_server = question[12..len].starts_with(SERVER);
-            let code = if is_server { 0 } else { 3 };
-            let mut answer = question[..2].to_vec();
-            answer.extend([0x81, 0x80 | code, 0, 1, 0, u8::from(is_server), 0, 0, 0, 0]);
-            answer.extend(&question[12..len]);
-            if is_server {
-                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
-                answer.extend(HOST_IP);
-            }
-            let _ = socket.send_to(&answer, from);
-        }
-    });
-}
-
 /// Answers each connection with what it has sent first, turned into upper case.
 fn shouter(port: u16) {
     let listener = TcpListener::bind((Ipv4Addr::from(HOST_IP), port)).unwrap();
@@ -189,7 +167,7 @@ fn programs_find_servers_by_name_and_are_told_what_is_wrong() {
     if needs_tap() {
         return;
     }
-    name_server();
+    names::serve();
     shouter(8000);
     // Without threads and interrupts, as upstream's client has it.
     let console = Boot::new("fetch").append_only(NETWORK).start().wait_for_end();

@@ -2,44 +2,12 @@
 
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, UdpSocket},
-    thread,
+    net::{Ipv4Addr, TcpListener},
 };
 
-use e2e::{Boot, Guest, needs_tap, wire::HOST_IP};
+use e2e::{Boot, Guest, names, needs_tap, wire::HOST_IP};
 
 const NETWORK: &str = "net.ip=10.0.2.15/24 net.gw=10.0.2.2 net.dns=10.0.2.2";
-const TYPE_A: u8 = 1;
-const NAME_ERROR: u8 = 3;
-
-/// Answers one question (RFC 1035 section 4.1): "server.test" is the host, and has no IPv6 address;
-/// nothing else exists.
-fn answer(question: &[u8]) -> Vec<u8> {
-    const SERVER: &[u8] = b"\x06server\x04test\0";
-    let is_server = question[12..].starts_with(SERVER);
-    let is_address = is_server && question[12 + SERVER.len() + 1] == TYPE_A;
-    let code = if is_server { 0 } else { NAME_ERROR };
-    let mut message = question[..2].to_vec();
-    message.extend([0x81, 0x80 | code, 0, 1, 0, u8::from(is_address), 0, 0, 0, 0]);
-    message.extend(&question[12..]);
-    if is_address {
-        // The name is the question's; the record lives a minute.
-        message.extend([0xc0, 12, 0, TYPE_A, 0, 1, 0, 0, 0, 60, 0, 4]);
-        message.extend(HOST_IP);
-    }
-    message
-}
-
-/// Answers for as long as the test runs.
-fn name_server() {
-    let socket = UdpSocket::bind((Ipv4Addr::from(HOST_IP), 53)).expect("nobody else serves names");
-    thread::spawn(move || {
-        let mut buffer = [0; 512];
-        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
-            let _ = socket.send_to(&answer(&buffer[..len]), from);
-        }
-    });
-}
 
 /// Serves one request; returns it.
 fn serve(listener: &TcpListener) -> String {
@@ -64,7 +32,7 @@ fn a_server_is_found_by_its_name() {
     if needs_tap() {
         return;
     }
-    name_server();
+    names::serve();
     let listener = TcpListener::bind((Ipv4Addr::from(HOST_IP), 8000)).unwrap();
     let mut client = guest("httpget.url=http://server.test:8000/x httpget.count=2");
     for _ in 0..2 {
