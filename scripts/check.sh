@@ -21,7 +21,7 @@ check NET_DUMP 'y|n' 'y or n'
 [[ -z ${AXNET:-} ]] || check AXNET 'ours|upstream' 'ours or upstream'
 check ACCEL 'y|n' 'y or n'
 
-if ! [[ $A =~ ^apps/[a-z0-9_-]+$ && -f $A/Cargo.toml ]]; then
-    echo "error: A=$A is not an application; A must be one of:" apps/* >&2
+if ! [[ $A =~ ^(apps|/.*|\.\./.*|\.\.)/[a-z0-9_-]+$ && -f $A/Cargo.toml ]]; then
+    echo "error: A=$A is not an application; A must be a folder elsewhere or one of:" apps/* >&2
     exit 1
 fi

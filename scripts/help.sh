@@ -12,12 +12,19 @@ make clean   remove everything that was built
 make sim-transfer  long streams over a lossy link, in virtual time: how fast they are
 make lossy         the same with an image and with Linux over a lossy relay (target/lossy/report.md);
                    BENCH="--size 10MB --rounds 1 ..." for less
+make bench         measure images beside upstream's axnet, a Linux guest and the host
+                   (target/bench/report.md); ROUNDS=1 ONLY=http,http-new,echo,idle,bulk,iperf,kv,
+                   start,instructions for less
+make profile       where our instructions go, function by function (target/profile/);
+                   ONLY=http-1,http-16,http-new-1,http-new-16,tcp-echo,udp-echo,bulk-receive,bulk-send
+make bench-check   count instructions per operation and compare with scripts/bench/baseline.json;
+                   UPDATE=y writes it anew
 make bench-flows   measure what a packet costs among many connections (target/bench/flows.md)
 make fuzz TIME=600 run each fuzz target of netstack for that many seconds
 make miri          run netstack's unit tests, and netasync's of tasks, under Miri
 make loom          check netasync's waking in every order of its threads, with loom
 
-A=apps/httpd    the application, a folder in apps/
+A=apps/httpd    the application, a folder in apps/, or one elsewhere: A=../hello, A=$PWD/hello
 AXNET=ours      for programs of upstream's ArceOS (apps/threads): ours or upstream
 ARCH=x86_64     the architecture (x86_64)
 MEM=128M        the guest's memory

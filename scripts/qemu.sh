@@ -67,7 +67,7 @@ else
     fi
 fi
 
-accel=(-accel "tcg,thread=multi")
+accel=(-accel "tcg,thread=${TCG_THREAD:-multi}")
 if [[ ${ACCEL:-n} == y ]]; then
     if [[ ! -w /dev/kvm ]]; then
         echo "error: ACCEL=y: /dev/kvm is missing or not writable; use ACCEL=n" >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh [run|test]: installs what is missing to build and boot images (run), and also to run
-# the tests (test, the default). Quick if nothing is missing.
+# setup.sh [run|test|bench]: installs what is missing to build and boot images (run), and also to run
+# the tests (test, the default) or the benchmark (bench). Quick if nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PATH:/usr/sbin:/sbin
@@ -36,6 +36,10 @@ add_backports() {
     echo "deb ${mirror:-http://deb.debian.org/debian} $1 main" |
         as_root tee /etc/apt/sources.list.d/axwire-backports.list >/dev/null
     as_root apt-get update
+}
+
+is_debian() {
+    grep -qs '^ID=debian$' /etc/os-release
 }
 
 # Debian's own QEMU cannot be installed beside the tools of a backported one.
@@ -82,6 +86,9 @@ install_rust() {
     if [[ $purpose == test ]]; then
         args+=(--component clippy --component rustfmt)
         wanted+=" clippy rustfmt"
+    elif [[ $purpose == bench ]]; then
+        args+=(--target x86_64-unknown-linux-musl)
+        wanted+=" rust-std-x86_64-unknown-linux-musl"
     fi
     installed=$(rustup component list --toolchain "$channel" --installed 2>/dev/null || true)
     for component in $wanted; do
@@ -93,7 +100,7 @@ install_rust() {
     done
 }
 
-[[ $purpose == run || $purpose == test ]] || fail "setup.sh $purpose: must be run or test"
+[[ $purpose =~ ^(run|test|bench)$ ]] || fail "setup.sh $purpose: must be run, test or bench"
 want qemu-system-x86_64 qemu-system-x86
 want cc build-essential
 [[ -e /etc/ssl/certs ]] || packages+=(ca-certificates)
@@ -107,6 +114,18 @@ if [[ $purpose == test ]]; then
     want ps procps
     want mosquitto mosquitto
     want openssl openssl
+    want iperf3 iperf3
+    want redis-cli redis-tools
+    # Where it is no package, the browser's test is left out.
+    if is_debian; then want chromium-headless-shell chromium-headless-shell; fi
+fi
+if [[ $purpose == bench ]]; then
+    want wrk wrk
+    want iperf3 iperf3
+    want redis-benchmark redis-tools
+    want ip iproute2
+    want unshare util-linux
+    want xz xz-utils
 fi
 ((${#packages[@]} == 0)) || install_packages
 # A rustup that was just installed by hand may not be on the path yet.

@@ -45,7 +45,10 @@ format() {
 }
 
 clippy_target() {
-    on_target cargo clippy "${target_packages[@]}" -- -D warnings
+    on_target cargo clippy "${target_packages[@]}" -- -D warnings || return
+    for program in "${programs[@]}"; do
+        LINT=y scripts/image.sh "$program" || return
+    done
 }
 
 docs() {
@@ -77,6 +80,7 @@ stage "Tidy" cargo run --quiet -p tidy
 stage "Clippy, host" cargo clippy --workspace --all-targets -- -D warnings
 stage "Clippy, target" clippy_target
 stage "Unit tests" cargo test --workspace --exclude e2e --no-fail-fast
+stage "Models" make loom
 stage "Simulation" cargo run --quiet -p sim -- --seeds 500
 stage "Documentation" docs
 stage "End-to-end tests" end_to_end

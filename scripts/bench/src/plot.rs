@@ -1,0 +1,142 @@
+//! The results as pictures.
+
+use std::path::Path;
+
+use plotters::prelude::*;
+
+use crate::{
+    Result,
+    contestant::Contestant,
+    results::{Results, Row},
+};
+
+const SIZE: (u32, u32) = (1100, 500);
+const COLOURS: [RGBColor; Contestant::ALL.len()] =
+    [RGBColor(0, 90, 180), RGBColor(200, 60, 20), RGBColor(90, 150, 60), RGBColor(140, 140, 140)];
+/// Bars of a group have its width less this.
+const GAP: f64 = 0.25;
+
+/// A picture: its title, its file, and which rows it shows by group and unit.
+struct Picture {
+    title: &'static str,
+    file: &'static str,
+    shows: fn(&str, &Row) -> bool,
+}
+
+const PICTURES: &[Picture] = &[
+    Picture {
+        title: "HTTP requests per second",
+        file: "http.svg",
+        shows: |group, row| group.starts_with("http") && row.unit == "requests/s",
+    },
+    Picture {
+        title: "Latency in µs",
+        file: "latency.svg",
+        shows: |group, row| {
+            (group == "echo" || group == "http" && row.name.starts_with("1 kept"))
+                && row.unit == "µs"
+        },
+    },
+    Picture {
+        title: "A request among idle connections, p50 in µs",
+        file: "idle.svg",
+        shows: |group, row| group == "idle" && row.unit == "µs",
+    },
+    Picture {
+        title: "Megabytes per second",
+        file: "bulk.svg",
+        shows: |group, row| (group == "bulk" || group == "iperf") && row.unit == "MB/s",
+    },
+    Picture {
+        title: "Instructions per request, message or byte",
+        file: "instructions.svg",
+        shows: |group, row| group == "instructions" && !row.unit.ends_with("frame"),
+    },
+];
+
+impl Picture {
+    fn rows<'r>(&self, results: &'r Results) -> Vec<&'r Row> {
+        let of = |(group, rows): (&'static str, &'r [Row])| {
+            rows.iter().filter(move |row| (self.shows)(group, row))
+        };
+        results.groups().flat_map(of).collect()
+    }
+}
+
+/// Titles and files of the pictures that have something to show.
+pub(crate) fn names(results: &Results) -> Vec<(&'static str, &'static str)> {
+    let shown = PICTURES.iter().filter(|picture| !picture.rows(results).is_empty());
+    shown.map(|picture| (picture.title, picture.file)).collect()
+}
+
+/// Draws them.
+///
+/// # Errors
+/// A file cannot be written.
+pub(crate) fn draw_all(folder: &Path, results: &Results) -> Result<()> {
+    for picture in PICTURES {
+        let rows = picture.rows(results);
+        if !rows.is_empty() {
+            draw(&folder.join(picture.file), picture.title, &rows)?;
+        }
+    }
+    Ok(())
+}
+
+/// A group of bars for each row, logarithmic.
+fn draw(path: &Path, title: &str, rows: &[&Row]) -> Result<()> {
+    let (bottom, top) = range(rows);
+    let area = SVGBackend::new(path, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption(title, ("sans-serif", 20))
+        .margin(15)
+        .x_label_area_size(45)
+        .y_label_area_size(80)
+        .build_cartesian_2d(-0.5..rows.len() as f64 - 0.5, (bottom..top).log_scale())?;
+    let label = |at: &f64| match rows.get(at.round() as usize) {
+        Some(row) if (at - at.round()).abs() < 0.01 => row.name.clone(),
+        _ => String::new(),
+    };
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_labels(rows.len() + 1)
+        .x_label_formatter(&label)
+        .x_label_style(("sans-serif", 11))
+        .y_label_formatter(&|value| format!("{value}"))
+        .draw()?;
+    for (contestant, colour) in Contestant::ALL.into_iter().zip(COLOURS) {
+        let bars = (0..).zip(rows).filter_map(|(number, row)| {
+            Some(bar(number, contestant, (bottom, row.median(contestant)?), colour))
+        });
+        chart
+            .draw_series(bars)?
+            .label(contestant.to_string())
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.filled()));
+    }
+    chart.configure_series_labels().border_style(BLACK).background_style(WHITE).draw()?;
+    area.present()?;
+    Ok(())
+}
+
+/// One bar, from the bottom to its value.
+fn bar(
+    number: u32,
+    contestant: Contestant,
+    (bottom, value): (f64, f64),
+    colour: RGBColor,
+) -> Rectangle<(f64, f64)> {
+    let width = (1.0 - GAP) / Contestant::ALL.len() as f64;
+    let left = f64::from(number) - (1.0 - GAP) / 2.0 + contestant as u32 as f64 * width;
+    Rectangle::new([(left, bottom), (left + width, value)], colour.filled())
+}
+
+/// The powers of ten below the least and above the greatest.
+fn range(rows: &[&Row]) -> (f64, f64) {
+    let of = |row: &&Row| Contestant::ALL.map(|contestant| row.median(contestant));
+    let values: Vec<f64> = rows.iter().flat_map(of).flatten().filter(|it| *it > 0.0).collect();
+    let least = values.iter().copied().reduce(f64::min).unwrap_or(1.0);
+    let most = values.iter().copied().reduce(f64::max).unwrap_or(1.0);
+    (10_f64.powf(least.log10().floor()), 10_f64.powf(most.log10().floor() + 1.0))
+}

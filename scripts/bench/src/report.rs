@@ -1,0 +1,224 @@
+//! The results in words.
+
+use std::{fmt, fs, path::Path, process::Command, thread};
+
+use serde_json::json;
+
+use crate::{
+    OUT,
+    contestant::Contestant,
+    machine::MEMORY,
+    plot,
+    results::{Failure, Results, Row},
+    statistics::range,
+};
+
+/// Groups of workloads, with what is to be known of each.
+const GROUPS: &[(&str, &str, &str)] = &[
+    (
+        "http",
+        "HTTP, kept connections",
+        "wrk on so many connections, one request at a time on each, for a body of 100 bytes. \
+         Everybody's answer is the same to the byte.",
+    ),
+    (
+        "http-new",
+        "HTTP, a connection per request",
+        "So many clients, each of which connects, asks, and waits until the server has closed its \
+         end.",
+    ),
+    ("echo", "Echo", "Round trips of 64 bytes, one at a time, 10,000 of them."),
+    (
+        "idle",
+        "Idle connections",
+        "Connections to the HTTP server on which nothing is asked; one beside them makes requests. \
+         Memory is what QEMU takes more from the host, by connection; with the process of the host \
+         it leaves out what the kernel has for it.",
+    ),
+    ("bulk", "Bulk", "One connection for 4 s, seen from the server, in 10^6 bytes."),
+    (
+        "iperf",
+        "iperf3",
+        "The same by iperf3; on our side `apps/iperf`, on the host's iperf3 itself.",
+    ),
+    (
+        "kv",
+        "redis-benchmark",
+        "50 connections; on our side `apps/kv`, on the host's Redis itself, without saving.",
+    ),
+    (
+        "start",
+        "Start and rest",
+        "The first answer is that to an HTTP request. The host knows the guest's Ethernet address, \
+         and a request that is early waits at the tap. Rest is the ten seconds that begin two \
+         seconds later; 100 % is one of the host's processors.",
+    ),
+    (
+        "instructions",
+        "Instructions of the guest",
+        "Counted inside of QEMU with `-icount shift=2`: a guest's clock goes by its instructions. \
+         Frames are those that cross the tap, in both directions.",
+    ),
+];
+
+/// All tables, in Markdown.
+pub(crate) fn tables(results: &Results) -> String {
+    results.groups().map(|(group, rows)| section(group, rows)).collect()
+}
+
+fn section(group: &str, rows: &[Row]) -> String {
+    let known = GROUPS.iter().find(|(name, ..)| *name == group);
+    let (title, about) = known.map_or((group, ""), |(_, title, about)| (*title, *about));
+    let present: Vec<_> = Contestant::ALL
+        .into_iter()
+        .filter(|contestant| rows.iter().any(|row| !row.samples(*contestant).is_empty()))
+        .collect();
+    let peers: Vec<_> = present.iter().copied().filter(|it| *it != Contestant::Axwire).collect();
+    let names: String = present.iter().map(|contestant| format!(" {contestant} |")).collect();
+    let ratios: String = peers.iter().map(|peer| format!(" times {peer} |")).collect();
+    let rule = "--:|".repeat(present.len() + peers.len());
+    let lines: String = rows.iter().map(|row| line(row, &present, &peers)).collect();
+    format!("## {title}\n\n{about}\n\n| | |{names}{ratios}\n|---|---|{rule}\n{lines}\n")
+}
+
+fn line(row: &Row, present: &[Contestant], peers: &[Contestant]) -> String {
+    let Row { name, unit, .. } = row;
+    let cells: String = present.iter().map(|it| format!(" {} |", cell(row, *it))).collect();
+    let ratio = |peer: &Contestant| match row.advantage(*peer) {
+        Some(ratio) => format!(" {ratio:.2} |"),
+        None => " - |".into(),
+    };
+    let ratios: String = peers.iter().map(ratio).collect();
+    format!("| {name} | {unit} |{cells}{ratios}\n")
+}
+
+/// The median, and from where to where the rounds reach.
+fn cell(row: &Row, contestant: Contestant) -> String {
+    let samples = row.samples(contestant);
+    match (row.median(contestant), range(samples)) {
+        (Some(median), Some((least, most))) if samples.len() > 1 => {
+            format!("{} ({} to {})", number(median), number(least), number(most))
+        }
+        (Some(only), _) => number(only),
+        (None, _) => "-".into(),
+    }
+}
+
+/// About three digits.
+pub(crate) fn number(value: f64) -> String {
+    match value.abs() {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}: {}", self.contestant, self.workload.title(), self.why)
+    }
+}
+
+/// Every value, for programs.
+pub(crate) fn json(results: &Results) -> String {
+    let row = |row: &Row| {
+        let samples = Contestant::ALL.map(|it| (it.to_string(), json!(row.samples(it))));
+        let samples = serde_json::Map::from_iter(samples);
+        json!({ "name": row.name, "unit": row.unit, "samples": samples })
+    };
+    let groups = results
+        .groups()
+        .map(|(group, rows)| (group.to_owned(), rows.iter().map(row).collect::<Vec<_>>().into()));
+    format!("{:#}\n", serde_json::Value::Object(groups.collect()))
+}
+
+/// The whole report.
+pub(crate) fn page(results: &Results, rounds: u64) -> String {
+    let failures: String =
+        results.failures.iter().map(|it| format!("```text\n{it}\n```\n\n")).collect();
+    let failures = match failures.as_str() {
+        "" => String::new(),
+        failures => format!("## What failed\n\n{failures}"),
+    };
+    let pictures: String = plot::names(results)
+        .into_iter()
+        .map(|(title, file)| format!("![{title}]({file})\n"))
+        .collect();
+    HOW.replace("{tables}", &tables(results))
+        .replace("{failures}", &failures)
+        .replace("{pictures}", &pictures)
+        .replace("{rounds}", &rounds.to_string())
+        .replace("{memory}", MEMORY)
+        .replace("{machine}", &machine())
+}
+
+/// What the figures depend on.
+fn machine() -> String {
+    let processors = thread::available_parallelism().map_or(0, usize::from);
+    let said = |program: &str, argument: &str| {
+        let output = Command::new(program).arg(argument).output();
+        let text = output.map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
+        text.unwrap_or_default().lines().next().unwrap_or_default().to_owned()
+    };
+    let guest = fs::read_dir(Path::new(OUT).join("linux")).into_iter().flatten().flatten();
+    let mut guest = guest.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let guest = guest.find(|name| name.starts_with("linux-image")).unwrap_or_default();
+    let model = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = model.lines().find_map(|line| line.strip_prefix("model name\t: "));
+    format!(
+        "{processors} processors ({}), {}, {}; the Linux guest's kernel is {guest}",
+        model.unwrap_or("unknown"),
+        said("uname", "-sr"),
+        said("qemu-system-x86_64", "--version"),
+    )
+}
+
+const HOW: &str = "\
+# Axwire beside its peers
+
+{tables}{pictures}
+{failures}## How it was measured
+
+Rounds: {rounds}. In each, everybody is measured in turn, with a server that is started afresh for
+each workload; instructions are counted in the first round only. Figures are medians, with the least
+and the most in parentheses. *Times* says how many times as good our median is: above 1 we are
+better.
+
+- *Axwire*: images of `apps/httpd`, `apps/echo`, `apps/iperf` and `apps/kv`.
+- *upstream axnet*: `scripts/bench/upstream`, the same services on `axstd::net` from crates.io, an
+  image for each of them, because upstream's waiting tasks take turns at the processor.
+- *Linux guest*: `scripts/bench/server`, the same services on tokio, one thread, as the first
+  process of Debian's kernel for virtual machines.
+- *host, no guest*: that server as a process of the host.
+
+Every guest has the same machine, `-machine q35 -cpu max -smp 1 -m {memory}` with QEMU's emulation
+of the processor (TCG, a thread for each), and the same card, virtio-net-pci on a tap without vhost,
+with whatever offloads its driver takes. The clients run beside QEMU on the same processors. Only
+ratios within one run mean something.
+
+The machine: {machine}.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Sample;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let numbers = [12345.6, 123.4, 12.34, 1.234, 0.0].map(number);
+        assert_eq!(numbers, ["12346", "123", "12.3", "1.23", "0.00"]);
+    }
+
+    #[test]
+    fn tables_show_medians_and_ratios() {
+        let mut results = Results::default();
+        for (ours, theirs) in [(8.0, 4.0), (10.0, 5.0), (12.0, 6.0)] {
+            results.add("bulk", Contestant::Axwire, Sample::more("sends", "MB/s", ours));
+            results.add("bulk", Contestant::Linux, Sample::more("sends", "MB/s", theirs));
+        }
+        let expected = "| | | Axwire | Linux guest | times Linux guest |\n|---|---|--:|--:|--:|\n\
+            | sends | MB/s | 10.0 (8.00 to 12.0) | 5.00 (4.00 to 6.00) | 2.00 |\n";
+        assert!(tables(&results).contains(expected), "{}", tables(&results));
+    }
+}
