@@ -13,6 +13,8 @@ mem=${MEM:-128M} smp=${SMP:-1} log=${LOG:-warn} net=${NET_DEV:-user} tap=${TAP:-
 case $app in
 httpd | threads | threads-upstream) ports="tcp:8080:80" ;;
 echo) ports="tcp:5507:7 udp:5507:7 tcp:5509:9 udp:5509:9 tcp:5519:19 udp:5519:19" ;;
+iperf) ports="tcp:5201:5201 udp:5201:5201" ;;
+kv) ports="tcp:6379:6379" ;;
 *) ports="" ;;
 esac
 ports=${HOSTFWD-$ports}
