@@ -175,13 +175,11 @@ pub mod net {
         AsyncIoBackend, Completion, IcmpSocket, Incoming, IoOperation, IoReactor, Network, Outcome,
         OwnedReadHalf, OwnedWriteHalf, Pool, Pooled, RawSocket, Rejected, RequestId, ReuniteError,
         Shutdown, SocketBackend, Target, TcpListener, TcpSocket, TcpStream, ToSocketAddrs,
-        UdpSocket, lookup_host, ping,
+        UdpSocket, has_address, lookup_host, ping,
     };
     pub use netstack::{
         Echo, ErrorKind, InterfaceId, KeepAlive, Multicast, Received, Stats, TcpInfo, TcpState,
     };
-
-    use core::task::Poll;
 
     use netasync::Handle;
 
@@ -202,34 +200,6 @@ pub mod net {
     /// Outside of a runtime.
     pub fn stats() -> Stats {
         Handle::current().stack().stats()
-    }
-
-    /// Waits until the interface has an IPv4 address.
-    ///
-    /// ```no_run
-    /// # async fn example() -> axwire::io::AxResult<()> {
-    /// use axwire::{net, time::{Duration, timeout}};
-    ///
-    /// if timeout(Duration::from_secs(10), net::has_address()).await.is_err() {
-    ///     axwire::println!("there is no DHCP server");
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Panics
-    /// Outside of a runtime.
-    pub async fn has_address() {
-        let stack = Handle::current().stack().clone();
-        core::future::poll_fn(|cx| {
-            // Registered first, so that no change is missed in between.
-            stack.register_config(cx.waker());
-            match stack.ipv4() {
-                Some(_) => Poll::Ready(()),
-                None => Poll::Pending,
-            }
-        })
-        .await;
     }
 }
 
