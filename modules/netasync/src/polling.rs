@@ -9,7 +9,7 @@ use core::time::Duration;
 use netstack::Instant;
 
 /// What a sleep adds to a gap: the time from an interrupt to the turn that it causes.
-const WAKE_TIME: Duration = Duration::from_micros(50);
+const WAKE_TIME: Duration = Duration::from_micros(100);
 /// The weight of the latest gap among all: an eighth.
 const WEIGHT: u32 = 8;
 /// The share of short gaps, out of [`SHARE_MAX`], from which on it looks: three quarters.
