@@ -2,20 +2,16 @@
 //!
 //! A binary of its own, because it counts what the whole process allocates.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use counting::live_bytes;
 use netasync::{
     IoOperation, IoReactor, TcpListener, TcpStream, UdpSocket, interval, sleep, spawn, timeout,
 };
 use world::{World, server_addr};
 
+#[path = "../../netstack/tests/counting/mod.rs"]
+mod counting;
 mod world;
 
 /// Rounds, each of which gives up some waits of each kind. One waker that is kept of each round is a
@@ -23,29 +19,6 @@ mod world;
 const ROUNDS: usize = 10_000;
 /// Queues that have grown keep their room.
 const TOLERANCE_BYTES: usize = 2048;
-
-/// The system's allocator, counted.
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to `System` as it came; counting does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Relaxed);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
 
 struct Round {
     stream: Arc<TcpStream>,
@@ -105,12 +78,12 @@ fn waits_that_are_given_up_leave_no_bytes() {
         // The requests to connect are forgotten by the stack, too.
         let rest = Duration::from_secs(10);
         sleep(rest).await;
-        let before = LIVE.load(Relaxed);
+        let before = live_bytes();
         for _ in 0..ROUNDS {
             round.give_up_everything().await;
         }
         sleep(rest).await;
-        let left = LIVE.load(Relaxed).saturating_sub(before);
+        let left = live_bytes().saturating_sub(before);
         assert!(left <= TOLERANCE_BYTES, "{left} bytes are left");
     });
 }

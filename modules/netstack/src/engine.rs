@@ -54,10 +54,6 @@ pub(crate) struct Engine {
 
     /// Something has changed since flows looked at their paths.
     pub(crate) are_paths_stale: bool,
-    /// When an address or what configures them is due, if `is_control_stale` is not set.
-    pub(crate) control_due: Option<Instant>,
-    /// Something may have changed that. Reading, writing and segments of connections do not.
-    pub(crate) is_control_stale: bool,
     loopback: Loopback,
     deadlines: BTreeSet<(Instant, FlowId)>,
     /// Flows that wait until a neighbour answers.
@@ -91,8 +87,6 @@ impl Engine {
             idents: HashMap::with_hasher(hasher),
             raw_sockets: BTreeMap::new(),
             are_paths_stale: false,
-            control_due: None,
-            is_control_stale: true,
             loopback: Loopback::default(),
             deadlines: BTreeSet::new(),
             waiting: BTreeMap::new(),

@@ -237,14 +237,6 @@ impl Stack {
 
     /// Runs an application call, and wakes whom it concerns when the lock has been let go.
     pub(crate) fn with<R>(&self, call: impl FnOnce(&mut Engine) -> R) -> R {
-        self.transfer(|engine| {
-            engine.is_control_stale = true;
-            call(engine)
-        })
-    }
-
-    /// The same for a call that only moves data from or to a socket.
-    pub(crate) fn transfer<R>(&self, call: impl FnOnce(&mut Engine) -> R) -> R {
         let (result, woken, poller) = {
             let mut engine = self.0.lock();
             let result = call(&mut engine);

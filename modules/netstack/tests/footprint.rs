@@ -2,18 +2,16 @@
 //!
 //! A binary of its own, because it counts what the whole process allocates.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
+use counting::live_bytes;
 use netdev::cable::{CableEnd, cable};
 use netstack::{
     Addressing, Config, Instant, Ipv4Config, ListenOptions, Next, Stack, TcpListener, TcpOptions,
     TcpStream,
 };
+
+mod counting;
 
 /// Connections of either host. Tables double as they grow, so that their share of a connection
 /// depends on this; a little more than a power of two is the worst.
@@ -22,29 +20,6 @@ const CONNECTIONS: usize = 2100;
 const BYTES_MAX: usize = (512 << 20) / 100_000;
 /// The smallest buffers that can be set.
 const BUFFER_LEN_MIN: usize = 512;
-
-/// The system's allocator, counted.
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to `System` as it came; counting does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Relaxed);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
 
 /// Two hosts on a cable, and the time.
 struct Hosts {
@@ -128,11 +103,11 @@ fn measure(connection: TcpOptions) -> (usize, usize) {
     drop(hosts.echo(&listener, &connection));
     hosts.rest();
     let mut streams = Vec::with_capacity(CONNECTIONS);
-    let (live, used) = (LIVE.load(Relaxed), hosts.budget_used());
+    let (live, used) = (live_bytes(), hosts.budget_used());
     streams.extend((0..CONNECTIONS).map(|_| hosts.echo(&listener, &connection)));
     hosts.rest();
     let ends = 2 * CONNECTIONS;
-    let (live, used) = (LIVE.load(Relaxed) - live, hosts.budget_used() - used);
+    let (live, used) = (live_bytes() - live, hosts.budget_used() - used);
     (live / ends, used as usize / ends)
 }
 

@@ -73,5 +73,6 @@ pub use meter::{Meter, Watched};
 pub use network::{Direction, HostConfig, HostId, Network, Outcome, Partition};
 pub use nic::{Card, Reception};
 pub use rng::Rng;
+pub use scenario::gauges;
 pub use seeds::{Failure, check, check_plan};
 pub use switch::Forwarding;

@@ -264,8 +264,8 @@ fn build(plan: &Plan, captures: &[Capture]) -> Network {
     network
 }
 
-/// What a stack holds, by name.
-fn gauges(stats: &Stats) -> Vec<(&'static str, u64)> {
+/// What a stack holds, by name: when all has ended, what it held before it began.
+pub fn gauges(stats: &Stats) -> Vec<(&'static str, u64)> {
     const GAUGES: [&str; 8] = [
         "tcp_open",
         "tcp_backlog",

@@ -21,7 +21,7 @@ use netasync::{
     io::{BufReadExt, BufReader, copy_buf},
     sleep, spawn, timeout,
 };
-use netstack::{Instant, Stats};
+use netstack::Instant;
 use sim::{
     Direction, Forwarding, HostConfig, Meter, Network, Outcome,
     impairment::{Chance, Rules},
@@ -300,7 +300,7 @@ fn run(seed: u64, victim: Option<(usize, u64)>) -> Vec<u64> {
     }
     let drops = Drops::default();
     drops.0.lock().unwrap().victim = victim;
-    let before = hosts.map(|host| gauges(network.stack(host).stats()));
+    let before = hosts.map(|host| sim::gauges(&network.stack(host).stats()));
 
     let meter = network.meter(0);
     let serving = network.spawn(0, server(drops.clone(), meter));
@@ -318,27 +318,12 @@ fn run(seed: u64, victim: Option<(usize, u64)>) -> Vec<u64> {
     // The server's other tasks end with their connections.
     assert_eq!(network.run(minutes(20), || false), Outcome::Idle, "seed {seed}, {victim:?}");
     for (host, before) in hosts.into_iter().zip(before) {
-        let after = gauges(network.stack(host).stats());
+        let after = sim::gauges(&network.stack(host).stats());
         assert_eq!(after, before, "host {host}, seed {seed}, {victim:?}");
     }
     let counts = drops.0.lock().unwrap();
     assert_eq!(counts.is_dropped, victim.is_some(), "seed {seed}, {victim:?}");
     counts.waits.clone()
-}
-
-/// What a stack holds.
-fn gauges(stats: Stats) -> Vec<(&'static str, u64)> {
-    const GAUGES: [&str; 8] = [
-        "tcp_open",
-        "tcp_backlog",
-        "tcp_half_open",
-        "tcp_orphans",
-        "tcp_time_wait",
-        "tcp_listeners",
-        "udp_sockets",
-        "memory_used",
-    ];
-    stats.iter().filter(|(name, _)| GAUGES.contains(name)).collect()
 }
 
 #[test]

@@ -204,6 +204,20 @@ impl Guest {
         ticks(fields[11]) + ticks(fields[12])
     }
 
+    /// Checks that a guest that has nothing to do takes less than so many ticks of 10 ms in 10 s.
+    ///
+    /// # Panics
+    /// It takes more.
+    pub fn assert_at_rest(&self, ticks_max: u64) {
+        // What it was started with is over by then; there is no event that says so.
+        thread::sleep(Duration::from_secs(2));
+        let before = self.cpu_ticks();
+        thread::sleep(Duration::from_secs(10));
+        let used = self.cpu_ticks() - before;
+        println!("at rest: {used} ticks of 10 ms in 10 s");
+        assert!(used < ticks_max, "{used} ticks of 10 ms in 10 s are {} % of a CPU", used / 10);
+    }
+
     /// One of the counters that `httpd` serves at `/stats`.
     pub fn stat(&self, name: &str) -> u64 {
         self.stats()[name].as_u64().unwrap_or_else(|| panic!("/stats has no {name}"))

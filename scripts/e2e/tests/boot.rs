@@ -59,12 +59,7 @@ fn little_and_much_memory_serve() {
 fn at_rest_the_guest_sleeps() {
     let guest = Boot::new("httpd").serve();
     assert_eq!(curl(&[&guest.url("/bytes/1")]), [0]);
-    thread::sleep(Duration::from_secs(2));
-    let before = guest.cpu_ticks();
-    thread::sleep(Duration::from_secs(10));
-    let used = guest.cpu_ticks() - before;
-    println!("at rest: {used} ticks of 10 ms in 10 s");
-    assert!(used < 50, "{used} ticks of 10 ms in 10 s are {} % of a processor", used / 10);
+    guest.assert_at_rest(50);
 }
 
 #[test]

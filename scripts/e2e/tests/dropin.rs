@@ -106,12 +106,7 @@ fn an_address_is_asked_for_when_nothing_is_said() {
 fn at_rest_the_guest_sleeps_but_for_the_kernels_tick() {
     let guest = Boot::new("threads").serve();
     assert_eq!(curl(&[&guest.url("/bytes/1")]), [0]);
-    thread::sleep(Duration::from_secs(2));
-    let before = guest.cpu_ticks();
-    thread::sleep(Duration::from_secs(10));
-    let used = guest.cpu_ticks() - before;
-    println!("at rest: {used} ticks of 10 ms in 10 s");
-    assert!(used < 80, "{used} ticks of 10 ms in 10 s are {} % of a processor", used / 10);
+    guest.assert_at_rest(80);
 }
 
 #[test]

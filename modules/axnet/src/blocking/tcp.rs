@@ -15,7 +15,7 @@ use spin::Mutex;
 
 use super::{
     PollState, System, quietly,
-    wait::{Patience, await_address},
+    wait::{Patience, await_address, example, patience_options},
 };
 
 /// Connections that wait to be accepted: as many as upstream's listeners queue.
@@ -437,104 +437,10 @@ impl<S: System> TcpSocket<S> {
     }
 }
 
+patience_options!(TcpSocket, "socket.listen()?;\n", "socket.accept()");
+
 /// Options.
 impl<S: System> TcpSocket<S> {
-    /// Whether it is non-blocking.
-    ///
-    /// ```
-    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
-    /// # use world::TcpSocket;
-    /// # let socket = TcpSocket::new();
-    /// assert!(!socket.is_nonblocking());
-    /// ```
-    pub fn is_nonblocking(&self) -> bool {
-        self.patience.is_nonblocking()
-    }
-
-    /// Has every call fail with `WouldBlock` that would wait.
-    ///
-    /// ```
-    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
-    /// # use axerrno::AxError;
-    /// # use world::TcpSocket;
-    /// # let socket = TcpSocket::new();
-    /// socket.listen()?;
-    /// socket.set_nonblocking(true);
-    /// assert_eq!(socket.accept().unwrap_err(), AxError::WouldBlock);
-    /// # axerrno::AxResult::Ok(())
-    /// ```
-    pub fn set_nonblocking(&self, nonblocking: bool) {
-        self.patience.set_nonblocking(nonblocking);
-    }
-
-    /// How long [`recv`](Self::recv) and [`accept`](Self::accept) wait; `None` is for ever.
-    ///
-    /// ```
-    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
-    /// # use world::TcpSocket;
-    /// # let socket = TcpSocket::new();
-    /// assert_eq!(socket.read_timeout(), None);
-    /// ```
-    pub fn read_timeout(&self) -> Option<Duration> {
-        self.patience.read_timeout()
-    }
-
-    /// Sets it.
-    ///
-    /// ```
-    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
-    /// # use axerrno::AxError;
-    /// # use world::TcpSocket;
-    /// # let socket = TcpSocket::new();
-    /// # use core::time::Duration;
-    /// socket.listen()?;
-    /// socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-    /// assert_eq!(socket.accept().unwrap_err(), AxError::TimedOut);
-    /// # axerrno::AxResult::Ok(())
-    /// ```
-    ///
-    /// # Errors
-    /// `InvalidInput` if it is zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> AxResult {
-        self.patience.set_read_timeout(timeout)
-    }
-
-    /// How long [`send`](Self::send) and [`connect`](Self::connect) wait; `None` is for ever, or as
-    /// long as TCP tries.
-    ///
-    /// ```
-    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
-    /// # use world::TcpSocket;
-    /// # let socket = TcpSocket::new();
-    /// # use core::time::Duration;
-    /// assert_eq!(socket.write_timeout(), None);
-    /// socket.set_write_timeout(Some(Duration::from_secs(5)))?;
-    /// assert_eq!(socket.write_timeout(), Some(Duration::from_secs(5)));
-    /// # axerrno::AxResult::Ok(())
-    /// ```
-    pub fn write_timeout(&self) -> Option<Duration> {
-        self.patience.write_timeout()
-    }
-
-    /// Sets it.
-    ///
-    /// ```
-    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
-    /// # use world::TcpSocket;
-    /// # let socket = TcpSocket::new();
-    /// # use core::time::Duration;
-    /// socket.set_write_timeout(Some(Duration::from_secs(5)))?;
-    /// let nobody = socket.connect("10.0.0.9:80".parse().unwrap());
-    /// assert!(nobody.is_err(), "after five seconds at the latest");
-    /// # axerrno::AxResult::Ok(())
-    /// ```
-    ///
-    /// # Errors
-    /// `InvalidInput` if it is zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> AxResult {
-        self.patience.set_write_timeout(timeout)
-    }
-
     /// Whether small writes are sent at once.
     ///
     /// ```

@@ -14,7 +14,7 @@ use spin::Mutex;
 
 use super::{
     PollState, System, quietly,
-    wait::{Patience, await_address},
+    wait::{Patience, await_address, example, patience_options},
 };
 
 /// A UDP socket, from any number of tasks at a time.
@@ -352,103 +352,11 @@ impl<S: System> UdpSocket<S> {
     }
 }
 
-/// Options.
-impl<S: System> UdpSocket<S> {
-    /// Whether it is non-blocking.
-    ///
-    /// ```
-    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
-    /// # use world::UdpSocket;
-    /// # let socket = UdpSocket::new();
-    /// assert!(!socket.is_nonblocking());
-    /// ```
-    pub fn is_nonblocking(&self) -> bool {
-        self.patience.is_nonblocking()
-    }
-
-    /// Has every call fail with `WouldBlock` that would wait.
-    ///
-    /// ```
-    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
-    /// # use axerrno::AxError;
-    /// # use world::UdpSocket;
-    /// # let socket = UdpSocket::new();
-    /// socket.bind("0.0.0.0:7".parse().unwrap())?;
-    /// socket.set_nonblocking(true);
-    /// assert_eq!(socket.recv_from(&mut [0; 100]), Err(AxError::WouldBlock));
-    /// # axerrno::AxResult::Ok(())
-    /// ```
-    pub fn set_nonblocking(&self, nonblocking: bool) {
-        self.patience.set_nonblocking(nonblocking);
-    }
-
-    /// How long the calls that receive wait; `None` is for ever.
-    ///
-    /// ```
-    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
-    /// # use world::UdpSocket;
-    /// # let socket = UdpSocket::new();
-    /// assert_eq!(socket.read_timeout(), None);
-    /// ```
-    pub fn read_timeout(&self) -> Option<Duration> {
-        self.patience.read_timeout()
-    }
-
-    /// Sets it.
-    ///
-    /// ```
-    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
-    /// # use axerrno::AxError;
-    /// # use world::UdpSocket;
-    /// # let socket = UdpSocket::new();
-    /// # use core::time::Duration;
-    /// socket.bind("0.0.0.0:7".parse().unwrap())?;
-    /// socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-    /// assert_eq!(socket.recv_from(&mut [0; 100]), Err(AxError::TimedOut));
-    /// # axerrno::AxResult::Ok(())
-    /// ```
-    ///
-    /// # Errors
-    /// `InvalidInput` if it is zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> AxResult {
-        self.patience.set_read_timeout(timeout)
-    }
-
-    /// How long the calls that send wait; `None` is for ever.
-    ///
-    /// ```
-    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
-    /// # use world::UdpSocket;
-    /// # let socket = UdpSocket::new();
-    /// # use core::time::Duration;
-    /// assert_eq!(socket.write_timeout(), None);
-    /// socket.set_write_timeout(Some(Duration::from_secs(5)))?;
-    /// assert_eq!(socket.write_timeout(), Some(Duration::from_secs(5)));
-    /// # axerrno::AxResult::Ok(())
-    /// ```
-    pub fn write_timeout(&self) -> Option<Duration> {
-        self.patience.write_timeout()
-    }
-
-    /// Sets it.
-    ///
-    /// ```
-    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
-    /// # use axerrno::AxError;
-    /// # use world::UdpSocket;
-    /// # let socket = UdpSocket::new();
-    /// # use core::time::Duration;
-    /// socket.set_write_timeout(Some(Duration::from_secs(5)))?;
-    /// assert_eq!(socket.set_write_timeout(Some(Duration::ZERO)), Err(AxError::InvalidInput));
-    /// # axerrno::AxResult::Ok(())
-    /// ```
-    ///
-    /// # Errors
-    /// `InvalidInput` if it is zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> AxResult {
-        self.patience.set_write_timeout(timeout)
-    }
-}
+patience_options!(
+    UdpSocket,
+    "socket.bind(\"0.0.0.0:7\".parse().unwrap())?;\n",
+    "socket.recv_from(&mut [0; 100])"
+);
 
 impl<S: System> UdpSocket<S> {
     fn with<R>(&self, call: impl FnOnce(&mut Inner) -> R) -> R {

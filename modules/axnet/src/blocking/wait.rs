@@ -65,6 +65,84 @@ pub(super) fn await_address<S: System>(remote: IpAddr) -> AxResult<()> {
     Ok(())
 }
 
+/// Gives a socket that has a [`Patience`] its options as methods. For their examples: the call that
+/// makes `socket` ready to wait, and one that waits.
+macro_rules! patience_options {
+    ($socket:ident, $ready:literal, $waits:literal) => {
+        /// How calls wait.
+        impl<S: System> $socket<S> {
+            /// Whether it is non-blocking.
+            #[doc = example!($socket, "assert!(!socket.is_nonblocking());\n")]
+            pub fn is_nonblocking(&self) -> bool {
+                self.patience.is_nonblocking()
+            }
+
+            /// Has every call fail with `WouldBlock` that would wait.
+            #[doc = example!(
+                $socket, $ready, "socket.set_nonblocking(true);\n",
+                "assert_eq!(", $waits, ".unwrap_err(), AxError::WouldBlock);\n"
+            )]
+            pub fn set_nonblocking(&self, nonblocking: bool) {
+                self.patience.set_nonblocking(nonblocking);
+            }
+
+            /// How long calls wait that receive or accept; `None` is for ever.
+            #[doc = example!($socket, "assert_eq!(socket.read_timeout(), None);\n")]
+            pub fn read_timeout(&self) -> Option<Duration> {
+                self.patience.read_timeout()
+            }
+
+            /// Sets it.
+            #[doc = example!(
+                $socket, $ready, "socket.set_read_timeout(Some(Duration::from_secs(5)))?;\n",
+                "assert_eq!(", $waits, ".unwrap_err(), AxError::TimedOut);\n"
+            )]
+            ///
+            /// # Errors
+            /// `InvalidInput` if it is zero.
+            pub fn set_read_timeout(&self, timeout: Option<Duration>) -> AxResult {
+                self.patience.set_read_timeout(timeout)
+            }
+
+            /// How long calls wait that send or connect; `None` is for ever, or as long as TCP
+            /// tries.
+            #[doc = example!($socket, "assert_eq!(socket.write_timeout(), None);\n")]
+            pub fn write_timeout(&self) -> Option<Duration> {
+                self.patience.write_timeout()
+            }
+
+            /// Sets it.
+            #[doc = example!(
+                $socket, "socket.set_write_timeout(Some(Duration::from_secs(5)))?;\n",
+                "assert_eq!(socket.write_timeout(), Some(Duration::from_secs(5)));\n",
+                "let never = socket.set_write_timeout(Some(Duration::ZERO));\n",
+                "assert_eq!(never, Err(AxError::InvalidInput));\n"
+            )]
+            ///
+            /// # Errors
+            /// `InvalidInput` if it is zero.
+            pub fn set_write_timeout(&self, timeout: Option<Duration>) -> AxResult {
+                self.patience.set_write_timeout(timeout)
+            }
+        }
+    };
+}
+
+/// What an example of an option has around it.
+macro_rules! example {
+    ($socket:ident, $($line:expr),*) => {
+        concat!(
+            "\n```\n# mod world { include!(concat!(env!(\"CARGO_MANIFEST_DIR\"), ",
+            "\"/tests/world/example.rs\")); }\n",
+            "# use core::time::Duration;\n# use axerrno::AxError;\n",
+            "# use world::", stringify!($socket), ";\n# let socket = ", stringify!($socket),
+            "::new();\n", $($line,)* "# axerrno::AxResult::Ok(())\n```"
+        )
+    };
+}
+
+pub(super) use {example, patience_options};
+
 /// How the calls of one socket wait.
 pub(super) struct Patience {
     nonblocking: AtomicBool,

@@ -268,7 +268,6 @@ impl Engine {
         let interface = self.ip.interface_mut(id);
         let mac = interface.mac;
         let new = core::mem::take(&mut interface.unannounced);
-        self.is_control_stale |= !new.is_empty();
         for ip in new {
             match ip {
                 IpAddr::V4(ip) => self.ip.enqueue(id, arp::announcement(mac, ip)),
@@ -422,7 +421,6 @@ impl Engine {
     pub(crate) fn ip_timers(&mut self) {
         let now = self.now;
         while let Some(due) = self.ip.neighbours.next_due(now) {
-            self.is_control_stale = true;
             match due {
                 Due::Ask(neighbour) => self.ip.ask(neighbour, None),
                 Due::Unreachable(neighbour) => self.neighbour_unreachable(neighbour),
@@ -430,21 +428,16 @@ impl Engine {
         }
         self.stats.reassembly_timed_out += self.ip.reassembly.expire(now);
         self.ip.path_mtus.expire(now);
-        if self.is_control_stale || self.control_due.is_some_and(|due| due <= now) {
-            self.is_control_stale = true;
-            if self.contest_deadline().is_some_and(|until| until <= now) {
-                self.win_addresses();
-            }
-            self.run_autoconf();
+        if self.contest_deadline().is_some_and(|until| until <= now) {
+            self.win_addresses();
         }
+        self.run_autoconf();
     }
 
-    pub(crate) fn ip_deadline(&mut self) -> Option<Instant> {
-        if core::mem::take(&mut self.is_control_stale) {
-            self.control_due = earlier(self.contest_deadline(), self.autoconf_deadline());
-        }
-        let others = earlier(self.ip.neighbours.deadline(), self.ip.reassembly.deadline());
-        earlier(self.control_due, others)
+    pub(crate) fn ip_deadline(&self) -> Option<Instant> {
+        let addresses = earlier(self.contest_deadline(), self.autoconf_deadline());
+        let packets = earlier(self.ip.neighbours.deadline(), self.ip.reassembly.deadline());
+        earlier(addresses, packets)
     }
 
     fn contest_deadline(&self) -> Option<Instant> {

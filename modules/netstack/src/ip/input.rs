@@ -67,10 +67,7 @@ impl Engine {
         }
         let link = Link { ours, theirs: from.0, is_unicast };
         match ethernet.ethertype() {
-            EthernetProtocol::Arp => {
-                self.is_control_stale = true;
-                self.arp(id, &link, ethernet.payload(), tx)
-            }
+            EthernetProtocol::Arp => self.arp(id, &link, ethernet.payload(), tx),
             EthernetProtocol::Ipv4 => self.ipv4(id, link, ethernet.payload(), offload, tx),
             EthernetProtocol::Ipv6 => self.ipv6(id, link, ethernet.payload(), offload, tx),
             _ => dropped(Reason::UnknownEthertype),
@@ -111,7 +108,6 @@ impl Engine {
                 Err(reason) => return dropped(reason),
             },
         };
-        self.is_control_stale |= flow.is_none();
         let packet = Packet {
             interface: id,
             source,
@@ -195,7 +191,6 @@ impl Engine {
                 Err(reason) => return dropped(reason),
             },
         };
-        self.is_control_stale |= flow.is_none();
         let packet = Packet {
             interface: id,
             source,

@@ -262,7 +262,7 @@ impl TcpStream {
     /// # Errors
     /// It has not, or the peer refused or did not answer.
     pub fn try_connected(&self) -> Result<(), ConnectError> {
-        self.stack.transfer(|engine| engine.tcp_connected(self.id))
+        self.stack.with(|engine| engine.tcp_connected(self.id))
     }
 
     /// Our end.
@@ -310,7 +310,7 @@ impl TcpStream {
     /// # Errors
     /// Nothing has arrived, or the connection broke.
     pub fn try_read(&self, buffer: &mut [u8]) -> Result<usize, ReadError> {
-        self.stack.transfer(|engine| engine.tcp_read(self.id, buffer))
+        self.stack.with(|engine| engine.tcp_read(self.id, buffer))
     }
 
     /// Queues as many bytes of `data` as there is room for.
@@ -330,7 +330,7 @@ impl TcpStream {
     /// # Errors
     /// There is no room, this end has shut down writing, or the connection broke.
     pub fn try_write(&self, data: &[u8]) -> Result<usize, WriteError> {
-        self.stack.transfer(|engine| engine.tcp_write(self.id, data))
+        self.stack.with(|engine| engine.tcp_write(self.id, data))
     }
 
     /// Bytes written that the peer has not acknowledged.
@@ -345,7 +345,7 @@ impl TcpStream {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn unacknowledged(&self) -> usize {
-        self.stack.transfer(|engine| engine.tcp_unacknowledged(self.id))
+        self.stack.with(|engine| engine.tcp_unacknowledged(self.id))
     }
 
     /// Shuts one or both halves down.
@@ -397,7 +397,7 @@ impl TcpStream {
     /// # Errors
     /// Nothing has arrived, or the connection broke.
     pub fn try_peek(&self, buffer: &mut [u8]) -> Result<usize, ReadError> {
-        self.stack.transfer(|engine| engine.tcp_peek(self.id, buffer))
+        self.stack.with(|engine| engine.tcp_peek(self.id, buffer))
     }
 
     /// The options as they hold.

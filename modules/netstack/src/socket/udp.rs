@@ -189,7 +189,7 @@ impl UdpSocket {
     /// # Errors
     /// There is no room or no route, or `data` does not fit a datagram.
     pub fn try_send_to(&self, data: &[u8], remote: SocketAddr) -> Result<(), SendError> {
-        self.stack.transfer(|engine| engine.udp_send(self.id, data, Some(remote)))
+        self.stack.with(|engine| engine.udp_send(self.id, data, Some(remote)))
     }
 
     /// Queues one datagram to the peer.
@@ -209,7 +209,7 @@ impl UdpSocket {
     /// # Errors
     /// The same; or there is no peer, or it has refused an earlier one (told once).
     pub fn try_send(&self, data: &[u8]) -> Result<(), SendError> {
-        self.stack.transfer(|engine| engine.udp_send(self.id, data, None))
+        self.stack.with(|engine| engine.udp_send(self.id, data, None))
     }
 
     /// Takes the oldest datagram: its length, cut to `buffer`'s, and its sender.
@@ -274,7 +274,7 @@ impl UdpSocket {
     /// # Errors
     /// The same.
     pub fn try_receive(&self, buffer: &mut [u8]) -> Result<Received, RecvError> {
-        self.stack.transfer(|engine| engine.udp_recv(self.id, buffer, false))
+        self.stack.with(|engine| engine.udp_recv(self.id, buffer, false))
     }
 
     /// Copies the oldest datagram and leaves it where it is.
@@ -295,7 +295,7 @@ impl UdpSocket {
     /// # Errors
     /// The same.
     pub fn try_peek(&self, buffer: &mut [u8]) -> Result<Received, RecvError> {
-        self.stack.transfer(|engine| engine.udp_recv(self.id, buffer, true))
+        self.stack.with(|engine| engine.udp_recv(self.id, buffer, true))
     }
 
     /// [`try_peek`](Self::try_peek)'s length and sender.

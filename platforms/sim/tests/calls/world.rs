@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, pin::Pin, thread, time::Duration};
 
-use netstack::{Instant, Stack, Stats, Want};
+use netstack::{Instant, Stack, Want};
 use sim::{
     Direction, Forwarding, HostConfig, HostId, Network, Outcome,
     impairment::{Chance, Rules},
@@ -78,7 +78,7 @@ impl Run<'_> {
         let mut network = self.network();
         let tasks = [SERVER, CLIENT].map(|host| Tasks::new(network.meter(host)));
         let probe = Probe::new(tasks[CLIENT].clone(), self.wakers, self.seed > 0, self.drop_after);
-        let before = [SERVER, CLIENT].map(|host| gauges(network.stack(host).stats()));
+        let before = [SERVER, CLIENT].map(|host| sim::gauges(&network.stack(host).stats()));
 
         let peer = network.spawn(SERVER, (self.case.peer)(tasks[SERVER].clone()));
         let exchange = network.spawn(CLIENT, (self.case.exchange)(probe.clone()));
@@ -92,7 +92,7 @@ impl Run<'_> {
         network.abort(SERVER, peer);
         let end = network.now() + QUIET;
         assert_eq!(network.run(end, || false), Outcome::Idle, "at rest");
-        let after = [SERVER, CLIENT].map(|host| gauges(network.stack(host).stats()));
+        let after = [SERVER, CLIENT].map(|host| sim::gauges(&network.stack(host).stats()));
         assert_eq!(before, after, "what the stacks hold, before and after");
         assert_eq!(tasks.map(|tasks| tasks.alive()), [0, 0], "tasks that have not ended");
         assert_eq!(probe.kept_wakers(), 0, "wakers that somebody keeps");
@@ -149,19 +149,4 @@ fn check_lookups(stack: &Stack) {
     let lookups = (0..LOOKUPS_MAX).map(|_| stack.resolve("another.test", Want::Any));
     let refused = lookups.collect::<Vec<_>>().into_iter().filter(Result::is_err).count();
     assert_eq!(refused, 0, "lookups that are left");
-}
-
-/// What a stack holds.
-fn gauges(stats: Stats) -> Vec<(&'static str, u64)> {
-    const GAUGES: [&str; 8] = [
-        "tcp_open",
-        "tcp_backlog",
-        "tcp_half_open",
-        "tcp_orphans",
-        "tcp_time_wait",
-        "tcp_listeners",
-        "udp_sockets",
-        "memory_used",
-    ];
-    stats.iter().filter(|(name, _)| GAUGES.contains(name)).collect()
 }
