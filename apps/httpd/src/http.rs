@@ -17,6 +17,8 @@ use httparse::{Header, Status};
 /// How long a connection may rest between requests. Long, because QEMU's user networking passes on
 /// only a few new connections per second to a client that opens hundreds.
 const IDLE: Duration = Duration::from_secs(180);
+/// How long buffers are kept between requests: longer than a client takes that goes on.
+const REST: Duration = Duration::from_secs(1);
 /// How long a head may take from its first byte to its last: it is a packet or two.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How long a body or a response may stand still. It is four retransmissions of a lossy path.
@@ -371,8 +373,12 @@ impl<'s> Exchange<'s> {
         if stream.buffered() == 0 {
             within(STALL, stream.flush()).await?;
         }
-        // A client that is silent here is not in the middle of anything.
-        timeout(IDLE, skip_empty_lines(stream)).await.map_err(|_| Failure::Lost)??;
+        loop {
+            match timeout(REST, skip_empty_lines(stream)).await {
+                Ok(skipped) => break skipped?,
+                Err(_) => rest(stream).await?,
+            }
+        }
         let request = timeout(HEAD_TIME, read_head(stream)).await;
         Ok(Exchange { request: request.map_err(|_| Failure::Stalled)??, stream })
     }
@@ -442,18 +448,19 @@ impl<'s> Exchange<'s> {
         len: u64,
     ) -> Result<(), Failure> {
         self.request.keep_alive &= self.can_go_on();
-        let connection = match (self.request.keep_alive, self.request.is_http_1_0) {
-            (false, _) => "Connection: close\r\n",
-            (true, true) => "Connection: keep-alive\r\n",
-            (true, false) => "",
+        let end = match (self.request.keep_alive, self.request.is_http_1_0) {
+            (false, _) => "\r\nConnection: close\r\n\r\n",
+            (true, true) => "\r\nConnection: keep-alive\r\n\r\n",
+            (true, false) => "\r\n\r\n",
         };
-        write_all(self.stream, head(status, fields, connection, len).as_bytes()).await
+        write_head(self.stream, status, fields, len, end).await
     }
 
     /// Sends a piece of the response's body.
     pub(crate) async fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
         match self.request.method {
             Method::Head => Ok(()),
+            _ if self.stream.try_buffer(data) => Ok(()),
             _ => write_all(self.stream, data).await,
         }
     }
@@ -531,31 +538,48 @@ const TEXT: &str = "Content-Type: text/plain\r\n";
 async fn refuse(stream: &mut Stream, refusal: Refusal) -> Result<(), Failure> {
     let Refusal { status, why } = refusal;
     let retry = if status == 503 { "Retry-After: 1\r\n" } else { "" };
-    let connection = format!("{retry}Connection: close\r\n");
-    let head = head(status, TEXT, &connection, why.len() as u64 + 1);
-    write_all(stream, format!("{head}{why}\n").as_bytes()).await
+    let end = format!("\r\n{retry}Connection: close\r\n\r\n");
+    write_head(stream, status, TEXT, why.len() as u64 + 1, &end).await?;
+    write_all(stream, format!("{why}\n").as_bytes()).await
 }
 
-/// The head of a response. Written without a formatter, which would take longer than all the rest of
-/// a short response.
-fn head(status: u16, fields: &str, connection: &str, len: u64) -> String {
-    let reason = match status {
-        200 => " OK\r\n",
-        400 => " Bad Request\r\n",
-        404 => " Not Found\r\n",
-        405 => " Method Not Allowed\r\n",
-        413 => " Content Too Large\r\n",
-        431 => " Request Header Fields Too Large\r\n",
-        501 => " Not Implemented\r\n",
-        503 => " Service Unavailable\r\n",
-        505 => " HTTP Version Not Supported\r\n",
-        // RFC 9112 section 4: it may be empty, its space may not.
-        _ => " \r\n",
+/// Sends the head of a response, whose last lines are `end`.
+async fn write_head(
+    stream: &mut Stream,
+    status: u16,
+    fields: &str,
+    len: u64,
+    end: &str,
+) -> Result<(), Failure> {
+    let line = match status {
+        200 => "HTTP/1.1 200 OK\r\n",
+        400 => "HTTP/1.1 400 Bad Request\r\n",
+        404 => "HTTP/1.1 404 Not Found\r\n",
+        405 => "HTTP/1.1 405 Method Not Allowed\r\n",
+        413 => "HTTP/1.1 413 Content Too Large\r\n",
+        431 => "HTTP/1.1 431 Request Header Fields Too Large\r\n",
+        501 => "HTTP/1.1 501 Not Implemented\r\n",
+        503 => "HTTP/1.1 503 Service Unavailable\r\n",
+        505 => "HTTP/1.1 505 HTTP Version Not Supported\r\n",
+        _ => "HTTP/1.1 500 Internal Server Error\r\n",
     };
-    let (mut status_digits, mut len_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
-    let (status, len) = (status_digits.format(status), len_digits.format(len));
-    ["HTTP/1.1 ", status, reason, fields, "Content-Length: ", len, "\r\n", connection, "\r\n"]
-        .concat()
+    let mut digits = itoa::Buffer::new();
+    // Without a formatter, which would take longer than all the rest of a short response.
+    for piece in [line, fields, "Content-Length: ", digits.format(len), end] {
+        if !stream.try_buffer(piece.as_bytes()) {
+            write_all(stream, piece.as_bytes()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits without buffers. A client that is silent between requests is not in the middle of anything.
+async fn rest(stream: &mut Stream) -> Result<(), Failure> {
+    stream.shrink();
+    match timeout(IDLE, stream.get_ref().readable()).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(Failure::Lost),
+    }
 }
 
 /// Skips the empty lines that may precede a request (RFC 9112 section 2.2) and waits for its first

@@ -1,6 +1,6 @@
 //! Timers: sleeping, and giving up.
 
-use alloc::collections::BTreeMap;
+use alloc::{collections::BTreeMap, vec::Vec};
 use core::{
     fmt, mem,
     pin::Pin,
@@ -17,50 +17,104 @@ use crate::{runtime::Handle, sync::Mutex};
 #[derive(Debug, Default)]
 pub(crate) struct Timers(Mutex<Queue>);
 
+/// Places of timers that were given up, kept for the next ones: a turn's tasks may each give up one and
+/// take another.
+const SPARE_MAX: usize = 64;
+
+/// When a timer fires at the latest, and a number that tells equal ones apart.
+type Key = (Instant, u64);
+
+/// Most timers are time limits, which are given up and soon followed by another, later one. So a
+/// timer that is given up leaves its place behind, and the next one takes that if it is not too late.
+/// A timer may fire early for that reason: who has set it looks at the clock, and sets it again.
 #[derive(Debug, Default)]
 struct Queue {
     next_id: u64,
-    /// By deadline; the number tells equal ones apart.
-    wakers: BTreeMap<(Instant, u64), Waker>,
+    /// No waker is a place that nobody has.
+    places: BTreeMap<Key, Option<Waker>>,
+    /// Places that nobody has; some may be gone.
+    spare: Vec<Key>,
+}
+
+impl Queue {
+    fn insert(&mut self, deadline: Instant, waker: Waker) -> Key {
+        while let Some(key) = self.spare.pop_if(|key| key.0 <= deadline) {
+            if let Some(place) = self.places.get_mut(&key) {
+                *place = Some(waker);
+                return key;
+            }
+        }
+        let key = (deadline, self.next_id);
+        self.next_id += 1;
+        self.places.insert(key, Some(waker));
+        key
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Waker> {
+        if self.spare.len() == SPARE_MAX {
+            return self.places.remove(&key).flatten();
+        }
+        let waker = self.places.get_mut(&key)?.take();
+        self.spare.push(key);
+        waker
+    }
+
+    fn pop_due(&mut self, now: Instant) -> Option<Option<Waker>> {
+        let entry = self.places.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+
+    /// Lets places go that nobody has, so that nobody is woken for them.
+    fn next_deadline(&mut self) -> Option<Instant> {
+        loop {
+            let entry = self.places.first_entry()?;
+            if entry.get().is_some() {
+                return Some(entry.key().0);
+            }
+            entry.remove();
+        }
+    }
 }
 
 impl Timers {
-    fn insert(&self, deadline: Instant, waker: &Waker) -> u64 {
-        let mut queue = self.0.lock();
-        let id = queue.next_id;
-        queue.next_id += 1;
-        queue.wakers.insert((deadline, id), waker.clone());
-        id
+    fn insert(&self, deadline: Instant, waker: &Waker) -> Key {
+        let waker = waker.clone();
+        self.0.lock().insert(deadline, waker)
     }
 
-    fn update(&self, key: (Instant, u64), waker: &Waker) {
+    /// Has another waker woken. Returns the place, which is a new one if it has fired.
+    fn update(&self, key: Key, deadline: Instant, waker: &Waker) -> Key {
         let mut waker = waker.clone();
-        if let Some(known) = self.0.lock().wakers.get_mut(&key) {
+        let mut queue = self.0.lock();
+        if let Some(place) = queue.places.get_mut(&key) {
+            // The old one is dropped after the lock is let go: it may hold the last reference to a
+            // task.
+            let known = place.as_mut().expect("the place is taken");
             mem::swap(known, &mut waker);
+            drop(queue);
+            return key;
         }
-        // The old one is dropped after the lock is let go: it may hold the last reference to a task.
+        queue.insert(deadline, waker)
     }
 
-    fn remove(&self, key: (Instant, u64)) {
+    fn remove(&self, key: Key) {
         // As above.
-        let _waker = self.0.lock().wakers.remove(&key);
+        let _waker = self.0.lock().remove(key);
     }
 
     /// Wakes what is due.
     pub(crate) fn fire(&self, now: Instant) {
         while let Some(waker) = self.pop_due(now) {
-            waker.wake();
+            waker.into_iter().for_each(Waker::wake);
         }
     }
 
-    fn pop_due(&self, now: Instant) -> Option<Waker> {
-        let mut queue = self.0.lock();
-        let entry = queue.wakers.first_entry()?;
-        (entry.key().0 <= now).then(|| entry.remove())
+    fn pop_due(&self, now: Instant) -> Option<Option<Waker>> {
+        self.0.lock().pop_due(now)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.0.lock().wakers.first_key_value().map(|((deadline, _), _)| *deadline)
+        self.0.lock().next_deadline()
     }
 }
 
@@ -79,7 +133,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 }
 
 pub(crate) fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { handle: Handle::current(), deadline, id: None }
+    Sleep { handle: Handle::current(), deadline, key: None }
 }
 
 /// The future of [`sleep`]. Dropping it takes the timer away.
@@ -101,8 +155,8 @@ pub(crate) fn sleep_until(deadline: Instant) -> Sleep {
 pub struct Sleep {
     handle: Handle,
     deadline: Instant,
-    /// Its number in the queue, once it has been polled.
-    id: Option<u64>,
+    /// Its place in the queue, once it has been polled.
+    key: Option<Key>,
 }
 
 impl Sleep {
@@ -112,8 +166,8 @@ impl Sleep {
 
     /// Takes the timer away until it is polled again.
     pub(crate) fn give_up(&mut self) {
-        if let Some(id) = self.id.take() {
-            self.handle.0.timers.remove((self.deadline, id));
+        if let Some(key) = self.key.take() {
+            self.handle.0.timers.remove(key);
         }
     }
 }
@@ -126,10 +180,10 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let timers = &self.handle.0.timers;
-        match self.id {
-            Some(id) => timers.update((self.deadline, id), cx.waker()),
-            None => self.id = Some(timers.insert(self.deadline, cx.waker())),
-        }
+        self.key = Some(match self.key {
+            Some(key) => timers.update(key, self.deadline, cx.waker()),
+            None => timers.insert(self.deadline, cx.waker()),
+        });
         Poll::Pending
     }
 }

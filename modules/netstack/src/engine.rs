@@ -26,13 +26,17 @@ use crate::{
     stack::{Config, Next},
     stats::Stats,
     tcp::Tcp,
-    time::Instant,
+    time::{Instant, Span, earlier},
     udp::Ports,
 };
 
 /// Frames that one flow may send before the next one has its turn: two bursts of 16 segments, as
 /// many as a 64 KiB buffer holds with room to spare.
 pub(crate) const FRAMES_PER_TURN: usize = 48;
+
+/// How often timers other than flows' are looked at while one turn follows the other; before a sleep
+/// they always are. All of them run for longer.
+const CONTROL_INTERVAL: Span = Span::from_millis(1);
 
 /// The first port that IANA leaves to ephemeral use (RFC 6335 section 6).
 const EPHEMERAL_PORT_MIN: u16 = 49152;
@@ -56,6 +60,8 @@ pub(crate) struct Engine {
     pub(crate) are_paths_stale: bool,
     loopback: Loopback,
     deadlines: BTreeSet<(Instant, FlowId)>,
+    /// When timers other than flows' are looked at next.
+    control_due: Instant,
     /// Flows that wait until a neighbour answers.
     pub(crate) waiting: BTreeMap<NeighbourKey, Vec<FlowId>>,
 
@@ -89,6 +95,7 @@ impl Engine {
             are_paths_stale: false,
             loopback: Loopback::default(),
             deadlines: BTreeSet::new(),
+            control_due: Instant::ZERO,
             waiting: BTreeMap::new(),
             lookups: Lookups::default(),
             config_waiters: WakerSet::default(),
@@ -116,9 +123,10 @@ impl Engine {
         // Two pollers may have asked for the time in one order and come here in the other.
         self.now = self.now.max(now);
         self.expire_deadlines();
-        self.ip_timers();
-        self.run_resolver();
-        self.tcp_timers();
+        let is_control_due = self.now >= self.control_due || self.lookups.has_new;
+        if is_control_due {
+            self.control();
+        }
         let (rx, tx) = device.split();
         let is_done = self.turn(id, rx, tx, budget);
         tx.flush();
@@ -131,12 +139,29 @@ impl Engine {
         if !is_done || !is_loopback_done || self.has_work_on(id) {
             return Next::Now;
         }
-        let flows = self.deadlines.first().map(|(deadline, _)| *deadline);
-        let others = [self.ip_deadline(), self.tcp_deadline(), self.lookups.deadline()];
-        match others.into_iter().chain([flows]).flatten().min() {
-            Some(deadline) => Next::At(deadline),
-            None => Next::Idle,
+        let control = self.control_deadline();
+        if control.is_some_and(|due| due <= self.now) {
+            self.control_due = Instant::ZERO;
+            if !is_control_due {
+                // It has come due in this turn.
+                return self.poll(id, now, device, budget);
+            }
         }
+        let flows = self.deadlines.first().map(|(deadline, _)| *deadline);
+        earlier(control, flows).map_or(Next::Idle, Next::At)
+    }
+
+    /// Does what is due but for flows.
+    fn control(&mut self) {
+        self.ip_timers();
+        self.run_resolver();
+        self.tcp_timers();
+        self.control_due = self.now + CONTROL_INTERVAL;
+    }
+
+    fn control_deadline(&self) -> Option<Instant> {
+        let others = earlier(self.tcp_deadline(), self.lookups.deadline());
+        earlier(self.ip_deadline(), others)
     }
 
     fn turn_of_loopback(&mut self, budget: usize) -> bool {
@@ -156,6 +181,8 @@ impl Engine {
         budget: usize,
     ) -> bool {
         self.announce_addresses(id);
+        let interface = self.ip.interface_mut(id);
+        interface.dirty.extend(interface.later.drain(..));
         let more_to_receive = self.ingress(id, rx, tx, budget);
         self.refresh_paths();
         let more_to_send = self.egress(id, tx, budget);
@@ -254,8 +281,8 @@ impl Engine {
         if !flow.dirty.is_empty() {
             return;
         }
-        let due = match &flow.kind {
-            Kind::Tcp(tcp) => tcp.deadline(),
+        let due = match &mut flow.kind {
+            Kind::Tcp(tcp) => tcp.schedule(),
             Kind::Udp(udp) => udp.queues.deadline(),
             Kind::Icmp(icmp) => icmp.queues.deadline(),
             Kind::Raw(raw) => raw.queues.deadline(),
@@ -287,6 +314,15 @@ impl Engine {
             && flow.dirty.insert(interface)
         {
             self.ip.interface_mut(interface).dirty.push_back(id);
+        }
+    }
+
+    /// Has a flow looked at in the turn after this one, unless it is to be in this one.
+    pub(crate) fn mark_for_later(&mut self, id: FlowId) {
+        let flow = &mut self.flows[id];
+        let interface = flow.interface();
+        if flow.dirty.insert(interface) {
+            self.ip.interface_mut(interface).later.push(id);
         }
     }
 

@@ -241,7 +241,12 @@ impl Stack {
             let mut engine = self.0.lock();
             let result = call(&mut engine);
             engine.refresh_paths();
-            let poller = engine.has_work().then(|| engine.poller.clone()).flatten();
+            let has_work = engine.has_work();
+            if !has_work && engine.woken.is_empty() {
+                // Most calls read.
+                return result;
+            }
+            let poller = has_work.then(|| engine.poller.clone()).flatten();
             (result, core::mem::take(&mut engine.woken), poller)
         };
         woken.into_iter().chain(poller).for_each(Waker::wake);

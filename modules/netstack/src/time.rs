@@ -1,7 +1,7 @@
 //! Time as the stack sees it: an argument, never a clock that it reads.
 
 use core::{
-    ops::{Add, Sub},
+    ops::{Add, Div, Mul, Sub},
     time::Duration,
 };
 
@@ -57,7 +57,78 @@ impl Instant {
     /// assert!(begun.saturating_since(now).is_zero());
     /// ```
     pub fn saturating_since(self, earlier: Instant) -> Duration {
-        Duration::from_micros(self.0.saturating_sub(earlier.0))
+        self.since(earlier).into()
+    }
+
+    pub(crate) const fn since(self, earlier: Instant) -> Span {
+        Span(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A length of time in microseconds: what every segment's timers compute with. A `Duration` keeps
+/// seconds and nanoseconds apart, which each sum and comparison pays for.
+///
+/// It saturates at both ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Span(u64);
+
+impl Span {
+    pub(crate) const ZERO: Span = Span(0);
+    pub(crate) const MAX: Span = Span(u64::MAX);
+
+    pub(crate) const fn from_millis(millis: u64) -> Self {
+        Span(millis * 1000)
+    }
+
+    pub(crate) const fn from_secs(secs: u64) -> Self {
+        Span(secs * 1_000_000)
+    }
+
+    pub(crate) const fn millis(self) -> u64 {
+        self.0 / 1000
+    }
+
+    pub(crate) const fn abs_diff(self, other: Span) -> Span {
+        Span(self.0.abs_diff(other.0))
+    }
+}
+
+impl From<Duration> for Span {
+    fn from(duration: Duration) -> Self {
+        // `as_micros` computes with 128 bits.
+        let seconds = duration.as_secs().saturating_mul(1_000_000);
+        Span(seconds.saturating_add(duration.subsec_micros().into()))
+    }
+}
+
+impl From<Span> for Duration {
+    /// For ever stays for ever.
+    fn from(span: Span) -> Self {
+        if span == Span::MAX { Duration::MAX } else { Duration::from_micros(span.0) }
+    }
+}
+
+impl Add for Span {
+    type Output = Span;
+
+    fn add(self, other: Span) -> Span {
+        Span(self.0.saturating_add(other.0))
+    }
+}
+
+impl Mul<u64> for Span {
+    type Output = Span;
+
+    fn mul(self, times: u64) -> Span {
+        Span(self.0.saturating_mul(times))
+    }
+}
+
+impl Div<u64> for Span {
+    type Output = Span;
+
+    fn div(self, parts: u64) -> Span {
+        Span(self.0 / parts)
     }
 }
 
@@ -74,10 +145,15 @@ impl Add<Duration> for Instant {
 
     /// Saturates at the end of time, so that `now + Duration::MAX` means never.
     fn add(self, duration: Duration) -> Instant {
-        // `as_micros` computes with 128 bits, which every timer of every packet would pay for.
-        let seconds = duration.as_secs().saturating_mul(1_000_000);
-        let micros = seconds.saturating_add(duration.subsec_micros().into());
-        Instant(self.0.saturating_add(micros))
+        self + Span::from(duration)
+    }
+}
+
+impl Add<Span> for Instant {
+    type Output = Instant;
+
+    fn add(self, span: Span) -> Instant {
+        Instant(self.0.saturating_add(span.0))
     }
 }
 

@@ -148,10 +148,12 @@ impl<H: Hal, T: Transport> TransmitQueue<H, T> {
 impl<H: Hal, T: Transport> Transmitter for TransmitQueue<H, T> {
     /// A broken device is ready, like a cable that ends nowhere.
     fn is_ready(&mut self) -> bool {
-        if self.ring.unannounced() == 0 || self.room() < self.frame_len_max {
+        let mut room = self.room();
+        if room < self.frame_len_max {
             self.reclaim();
+            room = self.room();
         }
-        self.is_awaited = self.room() < self.frame_len_max;
+        self.is_awaited = room < self.frame_len_max;
         !self.is_awaited || self.ring.is_broken()
     }
 
@@ -168,10 +170,10 @@ impl<H: Hal, T: Transport> Transmitter for TransmitQueue<H, T> {
         offload: TxOffload,
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
-        assert!(self.is_ready(), "transmit on a full ring");
         if self.ring.is_broken() {
             return write(&mut vec![0; len]);
         }
+        assert!(self.room() >= len, "transmit on a full ring");
         self.check(len, &offload);
         let (id, offset) = self.place(HEADER_LEN + len);
         // SAFETY: the bytes are those of buffer `id` alone, which has just been placed: what the
@@ -187,5 +189,7 @@ impl<H: Hal, T: Transport> Transmitter for TransmitQueue<H, T> {
 
     fn flush(&mut self) {
         self.ring.announce();
+        // Once for a batch; what has just been announced comes back the next time.
+        self.reclaim();
     }
 }

@@ -8,8 +8,11 @@ use embedded_io_async::{BufRead, ErrorType, Read, Write};
 /// Bytes that a buffer holds: a usual request, or a usual response, in one piece.
 const BUFFER_LEN: usize = 4096;
 
-fn buffer() -> Box<[u8]> {
-    vec![0; BUFFER_LEN].into_boxed_slice()
+/// Takes memory for a buffer that has none: until something is read or written it is not needed.
+fn make(buffer: &mut Box<[u8]>) {
+    if buffer.is_empty() {
+        *buffer = vec![0; BUFFER_LEN].into_boxed_slice();
+    }
 }
 
 /// Reads ahead, so that a parser may take bytes one by one.
@@ -49,7 +52,7 @@ impl<S> BufReader<S> {
     /// # Ok(()) });
     /// ```
     pub fn new(stream: S) -> Self {
-        BufReader { stream, buffer: buffer(), unread: 0..0 }
+        BufReader { stream, buffer: Box::default(), unread: 0..0 }
     }
 
     /// The stream beneath.
@@ -127,6 +130,7 @@ impl<S: Read> Read for BufReader<S> {
 impl<S: Read> BufRead for BufReader<S> {
     async fn fill_buf(&mut self) -> Result<&[u8], S::Error> {
         if self.unread.is_empty() {
+            make(&mut self.buffer);
             let len = self.stream.read(&mut self.buffer).await?;
             self.unread = 0..len;
         }
@@ -191,7 +195,7 @@ impl<S> BufWriter<S> {
     /// # Ok(()) });
     /// ```
     pub fn new(stream: S) -> Self {
-        BufWriter { stream, buffer: buffer(), written: 0 }
+        BufWriter { stream, buffer: Box::default(), written: 0 }
     }
 
     /// The stream beneath.
@@ -208,6 +212,29 @@ impl<S> BufWriter<S> {
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
+
+    /// Takes all of `data`, if the buffer has room for it: a write that never waits. Returns whether it
+    /// has; if not, it has taken nothing.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// let mut writer = io::BufWriter::new(client);
+    /// assert!(writer.try_buffer(&[1; 4000]));
+    /// assert!(!writer.try_buffer(&[2; 100]));
+    /// # Ok(()) });
+    /// ```
+    pub fn try_buffer(&mut self, data: &[u8]) -> bool {
+        make(&mut self.buffer);
+        let Some(room) = self.buffer[self.written..].get_mut(..data.len()) else {
+            return false;
+        };
+        room.copy_from_slice(data);
+        self.written += data.len();
+        true
+    }
 }
 
 impl<S: Write> BufWriter<S> {
@@ -215,7 +242,9 @@ impl<S: Write> BufWriter<S> {
     async fn drain(&mut self) -> Result<(), S::Error> {
         while self.written > 0 {
             let len = self.stream.write(&self.buffer[..self.written]).await?;
-            self.buffer.copy_within(len..self.written, 0);
+            if len < self.written {
+                self.buffer.copy_within(len..self.written, 0);
+            }
             self.written -= len;
         }
         Ok(())
@@ -228,14 +257,15 @@ impl<S: ErrorType> ErrorType for BufWriter<S> {
 
 impl<S: Write> Write for BufWriter<S> {
     async fn write(&mut self, data: &[u8]) -> Result<usize, S::Error> {
-        if data.len() > BUFFER_LEN - self.written {
-            self.drain().await?;
+        if data.len() < BUFFER_LEN && self.try_buffer(data) {
+            return Ok(data.len());
         }
+        self.drain().await?;
         if data.len() >= BUFFER_LEN {
             return self.stream.write(data).await;
         }
-        self.buffer[self.written..][..data.len()].copy_from_slice(data);
-        self.written += data.len();
+        let is_taken = self.try_buffer(data);
+        debug_assert!(is_taken, "the buffer is empty");
         Ok(data.len())
     }
 
@@ -329,6 +359,52 @@ impl<S> BufStream<S> {
     /// ```
     pub fn buffered(&self) -> usize {
         self.0.buffered()
+    }
+
+    /// Gives the memory of buffers back in which nothing is. They take it again when they need it.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use embedded_io_async::{Read, Write};
+    /// let mut stream = io::BufStream::new(client);
+    /// stream.write_all(b"ping").await?;
+    /// stream.flush().await?;
+    /// stream.shrink();
+    /// server.write_all(b"pong").await?;
+    /// stream.read_exact(&mut [0; 4]).await.unwrap();
+    /// # Ok(()) });
+    /// ```
+    pub fn shrink(&mut self) {
+        let BufStream(reader) = self;
+        if reader.buffered() == 0 {
+            reader.buffer = Box::default();
+            reader.unread = 0..0;
+        }
+        let writer = reader.get_mut();
+        if writer.written == 0 {
+            writer.buffer = Box::default();
+        }
+    }
+
+    /// As [`BufWriter::try_buffer`].
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use embedded_io_async::Write;
+    /// let mut stream = io::BufStream::new(client);
+    /// assert!(stream.try_buffer(b"HTTP/1.1 ") && stream.try_buffer(b"200 OK\r\n"));
+    /// stream.flush().await?;
+    /// assert_eq!(server.read(&mut [0; 100]).await?, 17);
+    /// # Ok(()) });
+    /// ```
+    pub fn try_buffer(&mut self, data: &[u8]) -> bool {
+        self.0.get_mut().try_buffer(data)
     }
 }
 

@@ -28,8 +28,16 @@ pub(crate) enum Source<'a> {
 }
 
 impl Source<'_> {
-    fn register(self, waker: &Waker) -> Registration {
-        match self {
+    /// Enters a task. What reading would meet is known exactly; what is tried when there is room to
+    /// write, or else, differs, and is to be tried again.
+    fn register(self, waker: &Waker) -> Registered {
+        let registration = match self {
+            Source::Stream(stream, Interest::Read) => {
+                return Registered::exactly(stream.register_unless_ready(Interest::Read, waker));
+            }
+            Source::Datagrams(socket, Interest::Read) => {
+                return Registered::exactly(socket.register_unless_ready(Interest::Read, waker));
+            }
             Source::Stream(stream, interest) => stream.register(interest, waker),
             Source::Listener(listener) => listener.register(waker),
             Source::Datagrams(socket, interest) => socket.register(interest, waker),
@@ -37,7 +45,8 @@ impl Source<'_> {
             Source::Packets(socket, interest) => socket.register(interest, waker),
             Source::Name(lookup) => lookup.register(waker),
             Source::Config(stack) => stack.register_config(waker),
-        }
+        };
+        Registered { registration: Some(registration), is_worth_trying: true }
     }
 
     fn deregister(self, registration: Registration) {
@@ -50,6 +59,20 @@ impl Source<'_> {
             Source::Name(lookup) => lookup.deregister(registration),
             Source::Config(stack) => stack.deregister_config(registration),
         }
+    }
+}
+
+/// What came of entering a task.
+struct Registered {
+    /// `None` if it was not, because its source is ready.
+    registration: Option<Registration>,
+    /// The event may have come before.
+    is_worth_trying: bool,
+}
+
+impl Registered {
+    fn exactly(registration: Option<Registration>) -> Self {
+        Registered { is_worth_trying: registration.is_none(), registration }
     }
 }
 
@@ -71,10 +94,17 @@ impl Wait {
         // The one before may be of a waker that is out of date.
         self.give_up(source);
         if matches!(result, Err(AxError::WouldBlock)) {
-            self.0 = Some(source.register(cx.waker()));
-            result = ax(attempt());
+            let Registered { registration, is_worth_trying } = source.register(cx.waker());
+            self.0 = registration;
+            if is_worth_trying {
+                result = ax(attempt());
+            }
         }
         if matches!(result, Err(AxError::WouldBlock)) {
+            if self.0.is_none() {
+                // Another task has taken what there was.
+                cx.waker().wake_by_ref();
+            }
             return Poll::Pending;
         }
         self.give_up(source);
@@ -145,12 +175,21 @@ impl PollPlace {
         mut attempt: impl FnMut() -> Result<T, E>,
     ) -> Poll<AxResult<T>> {
         let mut result = ax(attempt());
+        let mut is_registered = false;
         if matches!(result, Err(AxError::WouldBlock)) {
-            let place = (source.register(cx.waker()), cx.waker().clone());
-            leave(self.replace(cx.waker(), Some(place)), source, Some(cx.waker()));
-            result = ax(attempt());
+            let Registered { registration, is_worth_trying } = source.register(cx.waker());
+            is_registered = registration.is_some();
+            let place = registration.map(|registration| (registration, cx.waker().clone()));
+            leave(self.replace(cx.waker(), place), source, Some(cx.waker()));
+            if is_worth_trying {
+                result = ax(attempt());
+            }
         }
         if matches!(result, Err(AxError::WouldBlock)) {
+            if !is_registered {
+                // Another task has taken what there was.
+                cx.waker().wake_by_ref();
+            }
             return Poll::Pending;
         }
         leave(self.replace(cx.waker(), None), source, Some(cx.waker()));

@@ -93,12 +93,6 @@ impl TcpStream {
         ready_io(self.source(Interest::Write), || self.socket.try_connected()).await
     }
 
-    /// Waits until reading would not block.
-    pub(crate) async fn readable(&self) -> AxResult<()> {
-        let look = || self.socket.is_ready(Interest::Read).then_some(());
-        ready_io(self.source(Interest::Read), || look().ok_or(ReadError::WouldBlock)).await
-    }
-
     /// Reads for one task, who does not say when it waits no longer.
     pub(super) fn poll_read_from(
         &self,
@@ -189,6 +183,26 @@ impl TcpStream {
     /// `ConnectionReset`, `TimedOut`.
     pub async fn read(&self, buffer: &mut [u8]) -> AxResult<usize> {
         ready_io(self.source(Interest::Read), || self.socket.try_read(buffer)).await
+    }
+
+    /// Waits until reading would not block, and takes nothing: for whoever has no buffer until then.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// server.write_all(b"hello").await?;
+    /// client.readable().await?;
+    /// assert_eq!(client.read(&mut [0; 100]).await?, 5);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// None: what ends the connection can be read.
+    pub async fn readable(&self) -> AxResult<()> {
+        let look = || self.socket.is_ready(Interest::Read).then_some(());
+        ready_io(self.source(Interest::Read), || look().ok_or(ReadError::WouldBlock)).await
     }
 
     /// Like [`read`](Self::read), but what is copied to `buffer` stays to be read.

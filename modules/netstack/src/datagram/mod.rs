@@ -207,6 +207,7 @@ impl Engine {
         }
         let len = datagram.len();
         let mtu = self.ip.path_mtu(*interface, header.destination);
+        let to = self.ip.resolve(*interface, header, self.now)?;
         if header.len() + len <= mtu {
             let has_checksum = datagram.ports.is_some();
             let (checksum, checksum_at) =
@@ -215,13 +216,12 @@ impl Engine {
                     false => (Checksum::Whole, None),
                 };
             let body = Body { len, checksum_at, cut: None };
-            self.ip.transmit(*interface, header, body, self.now, tx, |buffer| {
+            self.ip.transmit_to(*interface, to, header, body, tx, |buffer| {
                 datagram.emit(buffer, checksum);
-            })?;
+            });
             self.loop_back(datagram);
             return Ok(1);
         }
-        let to = self.ip.resolve(*interface, header, self.now)?;
         let mut payload = alloc::vec![0; len];
         datagram.emit(&mut payload, Checksum::Whole);
         self.ip.enqueue_packet(*interface, to, header, mtu, &payload);

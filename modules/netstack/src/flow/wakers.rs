@@ -69,14 +69,16 @@ impl WakerSet {
         Some(waker)
     }
 
-    /// Moves the wakers to `woken`, to be woken when no lock is held.
-    pub(crate) fn drain_into(&mut self, woken: &mut Vec<Waker>) {
+    /// Moves the wakers to `woken`, to be woken when no lock is held. Returns whether there are any.
+    pub(crate) fn drain_into(&mut self, woken: &mut Vec<Waker>) -> bool {
         if self.entries.is_empty() {
-            return;
+            return false;
         }
+        let known = woken.len();
         woken.extend(self.entries.drain(..).filter_map(|(_, waker)| waker));
         self.removed = 0;
         self.shrink();
+        woken.len() > known
     }
 
     fn shrink(&mut self) {

@@ -323,10 +323,15 @@ impl Engine {
 
     /// Has every flow look at its path, once for all the changes of a turn or a call: neighbours can
     /// make paths change with every frame.
+    #[inline]
     pub(crate) fn refresh_paths(&mut self) {
-        if !core::mem::take(&mut self.are_paths_stale) {
-            return;
+        if core::mem::take(&mut self.are_paths_stale) {
+            self.change_paths();
         }
+    }
+
+    #[cold]
+    fn change_paths(&mut self) {
         let is_tcp = |kind: &Kind| matches!(kind, Kind::Tcp(_));
         let flows = self.flows.iter().filter(|(_, flow)| is_tcp(&flow.kind));
         let ids: Vec<FlowId> = flows.map(|(id, _)| id).collect();

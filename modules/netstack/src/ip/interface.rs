@@ -128,6 +128,8 @@ pub(crate) struct Interface {
     pub(crate) autoconf: Autoconf,
     /// Flows with something to send here or to settle, oldest first.
     pub(crate) dirty: VecDeque<FlowId>,
+    /// The same, but not before the next turn.
+    pub(crate) later: Vec<FlowId>,
     /// Frames of the stack's own, which go before everything else.
     queue: VecDeque<Vec<u8>>,
 }
@@ -147,6 +149,7 @@ impl Interface {
             membership: Membership::default(),
             autoconf: Autoconf::default(),
             dirty: VecDeque::new(),
+            later: Vec::new(),
             queue: VecDeque::new(),
         }
     }
@@ -156,7 +159,8 @@ impl Interface {
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        !(self.dirty.is_empty() && self.queue.is_empty() && self.unannounced.is_empty())
+        let has_flows = !(self.dirty.is_empty() && self.later.is_empty());
+        has_flows || !(self.queue.is_empty() && self.unannounced.is_empty())
     }
 
     /// Queues a frame of the stack's own. Returns whether there was room.

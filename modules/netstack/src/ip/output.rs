@@ -230,26 +230,8 @@ impl Ip {
         self.routes.default_interface(group.is_ipv4()).or_else(first)
     }
 
-    /// Sends a packet, whose body `write` writes; at most the MTU, unless it is to be cut. The
-    /// transmitter must be ready.
-    ///
-    /// # Errors
-    /// The next hop's station is not known yet; nothing has been sent.
-    pub(crate) fn transmit(
-        &mut self,
-        id: InterfaceId,
-        header: &Header,
-        body: Body,
-        now: Instant,
-        tx: &mut impl Transmitter,
-        write: impl FnOnce(&mut [u8]),
-    ) -> Result<(), Unresolved> {
-        let to = self.resolve(id, header, now)?;
-        self.transmit_to(id, to, header, body, tx, write);
-        Ok(())
-    }
-
-    /// Sends a packet to a station.
+    /// Sends a packet to a station; `write` writes its body. At most the MTU, unless it is to be cut.
+    /// The transmitter must be ready.
     pub(crate) fn transmit_to(
         &mut self,
         id: InterfaceId,
@@ -327,7 +309,21 @@ impl Ip {
             IpAddr::V4(ip) if interface.is_broadcast(ip) => return Ok([0xff; 6]),
             _ => {}
         }
-        let next_hop = self.next_hop(interface, destination);
+        let next_hop = self.next_hop(interface.id, destination);
+        self.resolve_hop(id, next_hop, now)
+    }
+
+    /// The station that a next hop is, which is one host.
+    pub(crate) fn resolve_hop(
+        &mut self,
+        id: InterfaceId,
+        next_hop: IpAddr,
+        now: Instant,
+    ) -> Result<MacAddress, Unresolved> {
+        let interface = &self.interfaces[id.index()];
+        if interface.is_loopback() {
+            return Ok(interface.mac);
+        }
         let neighbour = interface.key(next_hop);
         match self.neighbours.resolve(neighbour, now) {
             Resolution::Known(mac) => Ok(mac),
@@ -344,12 +340,12 @@ impl Ip {
     }
 
     /// Whom a packet that leaves by an interface is handed to.
-    fn next_hop(&self, interface: &Interface, destination: IpAddr) -> IpAddr {
+    pub(crate) fn next_hop(&self, id: InterfaceId, destination: IpAddr) -> IpAddr {
+        let interface = self.interface(id);
         if interface.is_on_link(destination) && !self.routes.has_specific() {
             return destination;
         }
-        let is_allowed = |id| id == interface.id;
-        self.unicast_hop(destination, is_allowed).map_or(destination, |(_, next_hop)| next_hop)
+        self.unicast_hop(destination, |one| one == id).map_or(destination, |(_, next_hop)| next_hop)
     }
 
     /// Asks everybody, or the station where it was last, for a neighbour (RFC 826, RFC 4861 section

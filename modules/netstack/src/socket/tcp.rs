@@ -510,6 +510,24 @@ impl TcpStream {
         self.stack.look(|engine| engine.register(self.id, interest, waker))
     }
 
+    /// The same, or `None` if `interest` can be served now: instead of another try after registering.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, mut poll) = world::host();
+    /// # let (client, server) = world::pair(&stack, &mut poll);
+    /// # let (_, waker) = world::Bell::new();
+    /// assert!(server.register_unless_ready(Interest::Read, &waker).is_some());
+    /// assert!(server.register_unless_ready(Interest::Write, &waker).is_none());
+    /// ```
+    pub fn register_unless_ready(&self, interest: Interest, waker: &Waker) -> Option<Registration> {
+        self.stack.look(|engine| {
+            let is_ready = engine.is_tcp_ready(self.id, interest);
+            (!is_ready).then(|| engine.register(self.id, interest, waker))
+        })
+    }
+
     /// Takes back what [`register`](Self::register) has registered, if it has not been woken.
     ///
     /// ```

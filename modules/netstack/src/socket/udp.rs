@@ -358,6 +358,25 @@ impl UdpSocket {
         self.stack.look(|engine| engine.register(self.id, interest, waker))
     }
 
+    /// The same, or `None` if `interest` can be served now: instead of another try after registering.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netstack::*;
+    /// # let (stack, _) = world::host();
+    /// # let socket = UdpSocket::bind(&stack, "127.0.0.1:7".parse()?)?;
+    /// # let (_, waker) = world::Bell::new();
+    /// assert!(socket.register_unless_ready(Interest::Read, &waker).is_some());
+    /// assert!(socket.register_unless_ready(Interest::Write, &waker).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn register_unless_ready(&self, interest: Interest, waker: &Waker) -> Option<Registration> {
+        self.stack.look(|engine| {
+            let is_ready = engine.is_udp_ready(self.id, interest);
+            (!is_ready).then(|| engine.register(self.id, interest, waker))
+        })
+    }
+
     /// Takes back what [`register`](Self::register) has registered, if it has not been woken.
     ///
     /// ```

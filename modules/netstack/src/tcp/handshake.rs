@@ -287,7 +287,7 @@ impl Engine {
         let entry = &self.tcp.handshakes.entries[&tuple];
         let listener = entry.listener;
         let was_prompt = entry.repeats == 0 && !entry.is_acknowledged;
-        let rtt = was_prompt.then(|| self.now - entry.began);
+        let rtt = was_prompt.then(|| self.now.since(entry.began));
         let handshake = connection::Handshake { rtt, ..entry.syn };
         let ports = Ports { local: tuple.local.port(), remote: tuple.remote.port() };
         let options = self.options_of(entry);

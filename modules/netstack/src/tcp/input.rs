@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     engine::Engine,
-    flow::{FlowId, Tuple},
+    flow::{Flow, FlowId, Kind, Tuple},
     ip::{Cast, Checksum, ErrorKind, HOP_LIMIT_DEFAULT, IcmpError, Packet},
     stats::{Reason, Verdict},
 };
@@ -38,11 +38,14 @@ impl Engine {
             Err(Defect::Malformed) => return Verdict::Dropped(Reason::MalformedTcp),
             Err(Defect::Checksum) => return Verdict::Dropped(Reason::TcpChecksum),
         };
+        if let Some(id) = packet.flow {
+            return self.deliver(id, &segment, packet, tx);
+        }
         let tuple = Tuple {
             local: SocketAddr::new(destination, segment.destination_port),
             remote: SocketAddr::new(source, segment.source_port),
         };
-        if let Some(id) = packet.flow.or_else(|| self.tcp.flow(&tuple)) {
+        if let Some(id) = self.tcp.flow(&tuple) {
             return self.deliver(id, &segment, packet, tx);
         }
         if self.tcp.handshakes.contains(&tuple) {
@@ -82,11 +85,28 @@ impl Engine {
         if is_unwanted && flow.connection.state() == State::FinWait2 {
             flow.connection.abort();
         }
-        self.mark_dirty(id);
+        match self.wakes_reader(id) {
+            true => self.mark_for_later(id),
+            false => self.mark_dirty(id),
+        }
         match reaction {
             Reaction::Nothing => Verdict::Delivered,
             Reaction::Reset => self.refuse(segment, packet, tx),
         }
+    }
+
+    /// Wakes who reads, if that is all that is to be done: what the reader writes will carry the
+    /// acknowledgement, and the flow has one turn for both.
+    fn wakes_reader(&mut self, id: FlowId) -> bool {
+        let Engine { flows, woken, .. } = self;
+        let Flow { kind: Kind::Tcp(flow), readers, .. } = &mut flows[id] else {
+            return false;
+        };
+        let connection = &flow.connection;
+        let is_awaited = flow.phase == Phase::Open
+            && connection.end().is_none()
+            && connection.readable_len() > 0;
+        is_awaited && !connection.wants_to_send() && readers.drain_into(woken)
     }
 
     /// Answers a segment for nobody with a reset (RFC 9293 section 3.10.7.1).

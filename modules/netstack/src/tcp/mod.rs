@@ -80,6 +80,8 @@ pub(crate) struct TcpFlow {
     /// Moved out of most accesses' way: the demultiplexer looks at the rest.
     pub(crate) connection: Box<Connection>,
     interface: InterfaceId,
+    /// Whom its packets are handed to, once one has been sent on this path.
+    next_hop: Option<IpAddr>,
     /// TIME-WAIT goes on without the connection, which is only read from.
     is_retired: bool,
     /// Its end has been counted and told.
@@ -98,13 +100,13 @@ impl TcpFlow {
     }
 
     /// When it is to be looked at again, whatever happens.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn schedule(&mut self) -> Option<Instant> {
         if self.is_retired || self.connection.state() == State::Closed {
             return self.retry;
         }
         let half_closed = self.finished_since.map(|since| since + FIN_WAIT_2_TIMEOUT);
         let ours = earlier(earlier(self.give_up, half_closed), self.retry);
-        earlier(self.connection.deadline(), ours)
+        earlier(self.connection.schedule(), ours)
     }
 
     /// Whether an orphan has had its time: to deliver, or to wait for the peer's FIN. Counted from its

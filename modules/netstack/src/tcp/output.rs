@@ -45,11 +45,16 @@ impl Engine {
         if flow.is_retired {
             return turn;
         }
-        let TcpFlow { tuple, connection, interface, retry, .. } = flow;
+        let TcpFlow { tuple, connection, interface, next_hop, retry, .. } = flow;
+        connection.on_time(*now, budget);
+        if !connection.wants_to_send() {
+            connection.end_turn(*now);
+            *retry = None;
+            return turn;
+        }
         let (source, destination) = (tuple.local.ip(), tuple.remote.ip());
         let hop_limit = connection.options().hop_limit;
         let header = Header { source, destination, protocol: IpProtocol::Tcp, hop_limit };
-        connection.on_time(*now, budget);
         let offloads = ip.interface(*interface).offloads;
         let is_cut = match destination.is_ipv4() {
             true => offloads.segmentation_v4,
@@ -60,7 +65,7 @@ impl Engine {
             false => (Checksum::Whole, None),
         };
         let headers_len = ETHERNET_HEADER_LEN + header.len();
-        while turn.frames < FRAMES_PER_TURN {
+        while connection.wants_to_send() && turn.frames < FRAMES_PER_TURN {
             // Before the card is asked for its room: what is queued takes some of it, and what has
             // been sent makes some.
             let is_ready = ip.flush(*interface, tx) && tx.is_ready();
@@ -72,17 +77,22 @@ impl Engine {
                 turn.blocked = true;
                 break;
             }
+            let hop = *next_hop.get_or_insert_with(|| ip.next_hop(*interface, destination));
+            let station = match ip.resolve_hop(*interface, hop, *now) {
+                Ok(station) => station,
+                Err(error) => {
+                    unresolved = Some(error);
+                    break;
+                }
+            };
             let body = Body { len: plan.len(), checksum_at, cut: plan.cut() };
-            let sent = ip.transmit(*interface, &header, body, *now, tx, |bytes| {
+            ip.transmit_to(*interface, station, &header, body, tx, |bytes| {
                 connection.write_segment(&plan, bytes, source, destination, checksum);
             });
-            unresolved = sent.err();
-            if unresolved.is_some() {
-                break;
-            }
             connection.sent(&plan, *now);
             turn.frames += 1;
         }
+        connection.end_turn(*now);
         *retry = unresolved.filter(|one| !one.is_asked).map(|_| *now + QUESTION_RETRY);
         if let Some(unresolved) = unresolved {
             self.await_neighbour(id, unresolved);
@@ -189,6 +199,7 @@ impl Engine {
             return;
         };
         let (local, remote) = (flow.tuple.local.ip(), flow.tuple.remote.ip());
+        flow.next_hop = None;
         if !ip.is_ours(local) {
             // Nothing can be sent from an address that is not ours any more, nor received.
             flow.connection.fail(End::Unreachable);

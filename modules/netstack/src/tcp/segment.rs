@@ -29,6 +29,14 @@ pub(crate) struct Flags {
     pub(crate) psh: bool,
 }
 
+impl Flags {
+    /// As they stand in the header (RFC 9293 section 3.1).
+    fn bits(self) -> u8 {
+        let Flags { syn, fin, rst, psh } = self;
+        u8::from(fin) | u8::from(syn) << 1 | u8::from(rst) << 2 | u8::from(psh) << 3
+    }
+}
+
 /// The options that this stack knows (RFC 9293 section 3.2, RFC 7323, RFC 2018).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SegmentOptions {
@@ -186,31 +194,26 @@ impl Header {
     ) {
         let len = bytes.len();
         let header_len = self.len();
-        self.options.emit(&mut bytes[HEADER_LEN..header_len]);
-        let mut packet = TcpPacket::new_unchecked(bytes);
-        packet.set_src_port(self.source_port);
-        packet.set_dst_port(self.destination_port);
-        packet.set_seq_number(wire(self.seq));
-        packet.set_ack_number(wire(self.ack.unwrap_or_default()));
-        packet.clear_flags();
+        let (fixed, rest) = bytes.split_at_mut(HEADER_LEN);
+        self.options.emit(&mut rest[..header_len - HEADER_LEN]);
+        fixed[0..2].copy_from_slice(&self.source_port.to_be_bytes());
+        fixed[2..4].copy_from_slice(&self.destination_port.to_be_bytes());
+        fixed[4..8].copy_from_slice(&self.seq.0.to_be_bytes());
+        fixed[8..12].copy_from_slice(&self.ack.unwrap_or_default().0.to_be_bytes());
         // At most 60 bytes: five words and what `SegmentOptions::len` allows.
-        packet.set_header_len(header_len as u8);
-        packet.set_syn(self.flags.syn);
-        packet.set_fin(self.flags.fin);
-        packet.set_rst(self.flags.rst);
-        packet.set_psh(self.flags.psh);
-        packet.set_ack(self.ack.is_some());
-        packet.set_window_len(self.window);
-        packet.set_urgent_at(0);
+        fixed[12] = (header_len as u8 / 4) << 4;
+        fixed[13] = self.flags.bits() | u8::from(self.ack.is_some()) << 4;
+        fixed[14..16].copy_from_slice(&self.window.to_be_bytes());
+        // The urgent pointer has no meaning.
+        fixed[18..20].fill(0);
         match checksum {
-            Checksum::Whole => packet.fill_checksum(&source.into(), &destination.into()),
+            Checksum::Whole => {
+                TcpPacket::new_unchecked(bytes).fill_checksum(&source.into(), &destination.into())
+            }
             Checksum::PseudoHeader => {
-                packet.set_checksum(pseudo_header_sum(source, destination, IpProtocol::Tcp, len));
+                let sum = pseudo_header_sum(source, destination, IpProtocol::Tcp, len);
+                fixed[16..18].copy_from_slice(&sum.to_be_bytes());
             }
         }
     }
-}
-
-fn wire(seq: Seq) -> smoltcp::wire::TcpSeqNumber {
-    smoltcp::wire::TcpSeqNumber(seq.0 as i32)
 }

@@ -1,14 +1,16 @@
 //! What an acknowledgement means for what was sent (RFC 9293 section 3.10.7.4, fifth; RFC 5681,
 //! RFC 6675, RFC 8985).
 
-use core::time::Duration;
-
 use super::{
     super::segment::{Block, Segment},
     Connection, State,
     scoreboard::{DUPLICATE_THRESHOLD, Delivered},
 };
-use crate::{flow::Budget, tcp::seq::Seq, time::Instant};
+use crate::{
+    flow::Budget,
+    tcp::seq::Seq,
+    time::{Instant, Span},
+};
 
 impl Connection {
     pub(super) fn acknowledge(
@@ -41,7 +43,7 @@ impl Connection {
         self.look_for_losses(outstanding, advanced, now);
         self.congestion.on_delivered(delivered.len, self.flying(), advanced);
         if advanced && self.was_limited(ack, outstanding) {
-            let rtt = self.rtt.smoothed().unwrap_or(Duration::ZERO);
+            let rtt = self.rtt.smoothed().unwrap_or(Span::ZERO);
             self.congestion.grow(delivered.len, rtt, now);
         }
         self.on_fin_acknowledged();
@@ -100,10 +102,10 @@ impl Connection {
         now: Instant,
         delivered: &mut Delivered,
     ) -> Option<Block> {
-        if !self.sack_permitted {
+        let [first, second, _] = segment.options.sack;
+        if !self.sack_permitted || first.is_none() {
             return None;
         }
-        let [first, second, _] = segment.options.sack;
         let repeated = first.filter(|&(start, end)| {
             let inside = |(low, high)| low <= start && end <= high;
             start < ack || second.is_some_and(inside)
@@ -192,13 +194,13 @@ impl Connection {
     }
 
     /// RFC 8985 section 6.2, step 4.
-    fn reordering_window(&self) -> Duration {
+    fn reordering_window(&self) -> Span {
         let enough = DUPLICATE_THRESHOLD * u32::from(self.mss);
         let is_sure = !self.congestion.is_open() || self.board.sacked() >= enough;
         if is_sure && !self.board.reordering_seen() {
-            return Duration::ZERO;
+            return Span::ZERO;
         }
-        self.rtt.min().unwrap_or(Duration::ZERO) / 4
+        self.rtt.min().unwrap_or(Span::ZERO) / 4
     }
 
     fn infer_losses(&mut self, advanced: bool) -> u32 {

@@ -1,16 +1,18 @@
 //! Segments that arrive (RFC 9293 section 3.10.7, RFC 5961).
 
-use core::time::Duration;
-
 use super::{super::segment::Segment, Connection, End, Handshake, State, reassembly::Placed};
-use crate::{flow::Budget, tcp::seq::Seq, time::Instant};
+use crate::{
+    flow::Budget,
+    tcp::seq::Seq,
+    time::{Instant, Span},
+};
 
 /// A segment that is not acceptable is answered at most this often unless it carries text. Two ends
 /// that disagree would otherwise answer each other's answers for ever (RFC 5961 section 7).
-const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
+const CHALLENGE_INTERVAL: Span = Span::from_millis(500);
 /// How long an acknowledgement may wait for company (RFC 9293 section 3.8.6.3 allows 500 ms): well
 /// under the 200 ms after which peers retransmit.
-pub(super) const ACK_DELAY: Duration = Duration::from_millis(10);
+pub(super) const ACK_DELAY: Span = Span::from_millis(10);
 /// Full segments that are acknowledged at once (RFC 5681 section 4.2).
 const SEGMENTS_PER_ACK: u32 = 2;
 
@@ -84,7 +86,7 @@ impl Connection {
     fn establish(&mut self, now: Instant) {
         match self.rtt.has_backed_off() {
             true => self.rtt.syn_was_lost(),
-            false => self.rtt.sample(now - self.rto_from),
+            false => self.rtt.sample(now.since(self.rto_from)),
         }
         self.snd_una = self.iss + 1;
         self.waiting_since = None;

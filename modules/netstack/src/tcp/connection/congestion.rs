@@ -1,9 +1,10 @@
 //! When a loss is an episode, and what may be sent during one (RFC 5681, RFC 6675, RFC 6937).
 
-use core::time::Duration;
-
 use super::cubic::Cubic;
-use crate::{tcp::seq::Seq, time::Instant};
+use crate::{
+    tcp::seq::Seq,
+    time::{Instant, Span},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -143,7 +144,7 @@ impl Congestion {
     }
 
     /// `acked` bytes arrived, and the window was what had held the sender back.
-    pub(crate) fn grow(&mut self, acked: u32, rtt: Duration, now: Instant) {
+    pub(crate) fn grow(&mut self, acked: u32, rtt: Span, now: Instant) {
         if !self.is_in_recovery() {
             self.cubic.grow(acked, rtt, now);
         }
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn the_window_comes_down_evenly() {
         let mut congestion = Congestion::new(MSS);
-        congestion.grow(10 * MSS, Duration::ZERO, Instant::ZERO);
+        congestion.grow(10 * MSS, Span::ZERO, Instant::ZERO);
         let mut flying = 20 * MSS;
         congestion.on_loss(Seq(20_000), flying);
         flying -= MSS;

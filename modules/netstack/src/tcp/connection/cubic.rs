@@ -1,8 +1,6 @@
 //! CUBIC congestion control (RFC 9438), in bytes and integers.
 
-use core::time::Duration;
-
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// Segments that may be sent at first (RFC 6928).
 const INITIAL_SEGMENTS: u32 = 10;
@@ -67,7 +65,7 @@ impl Cubic {
     }
 
     /// `acked` bytes arrived while the window was used up, outside of recovery.
-    pub(crate) fn grow(&mut self, acked: u32, rtt: Duration, now: Instant) {
+    pub(crate) fn grow(&mut self, acked: u32, rtt: Span, now: Instant) {
         if self.cwnd < self.ssthresh {
             // Slow start, RFC 5681 section 3.1. By all that arrived, not by RFC 3465's two segments for
             // each acknowledgement: whoever takes segments in batches acknowledges them in batches.
@@ -75,7 +73,7 @@ impl Cubic {
             return;
         }
         let epoch = self.begin_epoch(now);
-        let elapsed = u64::try_from((now - epoch + rtt).as_millis()).unwrap_or(u64::MAX);
+        let elapsed = (now.since(epoch) + rtt).millis();
         let target = self.cubic_at(elapsed).clamp(self.cwnd, self.cwnd / 2 * 3);
         self.grow_reno(acked);
         let step = u64::from(target - self.cwnd) * u64::from(acked) / u64::from(self.cwnd);
@@ -172,7 +170,7 @@ mod tests {
     use super::*;
 
     const MSS: u32 = 1000;
-    const RTT: Duration = Duration::from_millis(100);
+    const RTT: Span = Span::from_millis(100);
 
     #[test]
     fn cube_roots() {
@@ -229,7 +227,7 @@ mod tests {
         let before = cubic.window();
         for round in 0..17 {
             let now = Instant::from_micros(round * 1000);
-            cubic.grow(cubic.window(), Duration::from_millis(1), now);
+            cubic.grow(cubic.window(), Span::from_millis(1), now);
         }
         // 9/17 of a segment per round, then a whole one.
         assert!(cubic.window() >= before + 7 * MSS, "{}", cubic.window());

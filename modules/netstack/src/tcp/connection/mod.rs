@@ -28,8 +28,6 @@ mod tests;
 mod timers;
 mod transmit;
 
-use core::time::Duration;
-
 pub(crate) use arrival::Reaction;
 use congestion::Congestion;
 pub use options::KeepAlive;
@@ -42,7 +40,10 @@ use statistics::Counters;
 pub use statistics::TcpInfo;
 
 use super::{segment::Block, seq::Seq};
-use crate::{flow::Budget, time::Instant};
+use crate::{
+    flow::Budget,
+    time::{Instant, Span},
+};
 
 /// What a peer takes that does not say (RFC 9293 section 3.7.1).
 const MSS_DEFAULT: u16 = 536;
@@ -129,7 +130,7 @@ pub(crate) struct Handshake {
     pub(crate) peer_scale: Option<u8>,
     pub(crate) sack_permitted: bool,
     /// The round trip that the handshake took, if nothing of it was repeated.
-    pub(crate) rtt: Option<Duration>,
+    pub(crate) rtt: Option<Span>,
 }
 
 #[derive(Debug)]
@@ -186,6 +187,8 @@ pub(crate) struct Connection {
     duplicate: Option<Block>,
 
     owed: Owed,
+    /// When something is due, as of the last look: nothing is before that.
+    due: Option<Instant>,
     ack_due: Option<Instant>,
     /// When a hole is taken for a loss unless it is filled.
     reorder_due: Option<Instant>,
@@ -268,6 +271,7 @@ impl Connection {
             unacknowledged: 0,
             duplicate: None,
             owed: Owed::default(),
+            due: None,
             ack_due: None,
             reorder_due: None,
             rto_from: Instant::ZERO,

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::time::Span;
+
 /// Bytes that are written and not acknowledged at most: what 100 Mbit/s needs at 20 ms. Memory is
 /// taken as they are, here and below, so that an idle connection has none.
 const SEND_BUFFER_LEN: usize = 256 * 1024;
@@ -14,7 +16,7 @@ pub(crate) const BUFFER_LEN_MIN: usize = 512;
 pub(crate) const BUFFER_LEN_MAX: usize = 16 << 20;
 
 /// How long data may go unacknowledged: RFC 9293 section 3.8.3 wants at least 100 s.
-const USER_TIMEOUT: Duration = Duration::from_secs(120);
+const USER_TIMEOUT: Span = Span::from_secs(120);
 const HOP_LIMIT: u8 = 64;
 
 /// When a silent peer is asked whether it is still there (RFC 9293 section 3.8.4).
@@ -47,7 +49,7 @@ pub(crate) struct Options {
     /// How long dropping the socket may go on delivering; zero resets at once.
     pub(crate) linger: Option<Duration>,
     /// How long data may go unacknowledged before the connection is given up (RFC 5482).
-    pub(crate) user_timeout: Duration,
+    pub(crate) user_timeout: Span,
     pub(crate) hop_limit: u8,
     pub(crate) send_buffer_len: usize,
     pub(crate) receive_buffer_len: usize,

@@ -123,6 +123,9 @@ impl Reassembly {
 
     /// The blocks to report, the latest first (RFC 2018 section 4).
     pub(crate) fn blocks(&self) -> [Option<Block>; SACK_BLOCKS] {
+        if self.ranges.is_empty() {
+            return [None; SACK_BLOCKS];
+        }
         let around = |seq: &Seq| self.ranges.iter().find(|range| range.0 <= *seq && *seq < range.1);
         let recent = self.recent.iter().filter_map(around);
         let mut blocks = [None; SACK_BLOCKS];

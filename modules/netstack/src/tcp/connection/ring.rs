@@ -63,9 +63,7 @@ impl Ring {
     fn move_to(&mut self, capacity: usize) {
         let mut bytes = vec![0; capacity];
         let kept = self.bytes.len().min(capacity);
-        let (one, other) = self.slices(0..kept);
-        bytes[..one.len()].copy_from_slice(one);
-        bytes[one.len()..kept].copy_from_slice(other);
+        self.copy_to(0..kept, &mut bytes[..kept]);
         self.bytes = bytes;
         self.head = 0;
     }
@@ -78,7 +76,9 @@ impl Ring {
         let straight = data.len().min(capacity - start);
         let (one, other) = data.split_at(straight);
         self.bytes[start..start + straight].copy_from_slice(one);
-        self.bytes[..other.len()].copy_from_slice(other);
+        if !other.is_empty() {
+            self.bytes[..other.len()].copy_from_slice(other);
+        }
     }
 
     /// Counts `len` more bytes, which have been written.
@@ -88,7 +88,7 @@ impl Ring {
     }
 
     /// The bytes in `range`, in two pieces where the ring wraps.
-    pub(crate) fn slices(&self, range: Range<usize>) -> (&[u8], &[u8]) {
+    fn slices(&self, range: Range<usize>) -> (&[u8], &[u8]) {
         let capacity = self.bytes.len();
         if range.is_empty() {
             return (&[], &[]);
@@ -98,12 +98,20 @@ impl Ring {
         (&self.bytes[start..start + straight], &self.bytes[..range.len() - straight])
     }
 
+    /// Copies the bytes in `range` to `buffer`, which is as long.
+    pub(crate) fn copy_to(&self, range: Range<usize>, buffer: &mut [u8]) {
+        let (one, other) = self.slices(range);
+        let (front, back) = buffer.split_at_mut(one.len());
+        front.copy_from_slice(one);
+        if !other.is_empty() {
+            back.copy_from_slice(other);
+        }
+    }
+
     /// Copies the oldest bytes to `buffer`. Returns how many.
     pub(crate) fn peek(&self, buffer: &mut [u8]) -> usize {
         let len = buffer.len().min(self.len);
-        let (one, other) = self.slices(0..len);
-        buffer[..one.len()].copy_from_slice(one);
-        buffer[one.len()..len].copy_from_slice(other);
+        self.copy_to(0..len, &mut buffer[..len]);
         len
     }
 

@@ -3,13 +3,11 @@
 //! Each entry is a range of sequence numbers with the time at which it was last sent. RACK takes a
 //! range for lost when one that was sent sufficiently later has arrived.
 
-use alloc::collections::VecDeque;
-use core::time::Duration;
-
 use crate::{
     tcp::{segment::Block, seq::Seq},
-    time::Instant,
+    time::{Instant, Span},
 };
+use alloc::collections::VecDeque;
 
 /// Ranges that may be outstanding, 6 MiB of full segments; with more nothing new is sent.
 pub(crate) const ENTRIES_MAX: usize = 4096;
@@ -56,9 +54,9 @@ pub(crate) struct Delivered {
     /// Sequence numbers that are now known to have arrived.
     pub(crate) len: u32,
     /// The round-trip time of the latest that was sent once.
-    pub(crate) rtt: Option<Duration>,
+    pub(crate) rtt: Option<Span>,
     /// Something that was sent again: where it is, and how long after it was sent first.
-    pub(crate) resent: Option<(Block, Duration)>,
+    pub(crate) resent: Option<(Block, Span)>,
 }
 
 /// The latest sent range that has arrived (RFC 8985 section 5.2).
@@ -66,7 +64,7 @@ pub(crate) struct Delivered {
 struct Rack {
     at: Instant,
     end: Seq,
-    rtt: Duration,
+    rtt: Span,
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +79,7 @@ pub(crate) struct Scoreboard {
     forward_most: Seq,
     reordering_seen: bool,
     /// The shortest round-trip time; zero before the first.
-    rtt_min: Duration,
+    rtt_min: Span,
 }
 
 impl Scoreboard {
@@ -250,9 +248,9 @@ impl Scoreboard {
     /// RFC 8985 section 6.2, steps 1 to 3.
     fn arrived(&mut self, sent: &Sent, now: Instant, delivered: &mut Delivered) {
         delivered.len += sent.len();
-        let rtt = now - sent.at;
+        let rtt = now.since(sent.at);
         if sent.retransmitted {
-            delivered.resent = Some(((sent.start, sent.end), now - sent.first));
+            delivered.resent = Some(((sent.start, sent.end), now.since(sent.first)));
         } else {
             delivered.rtt = Some(rtt);
             self.rtt_min = if self.rack.is_none() { rtt } else { self.rtt_min.min(rtt) };
@@ -277,7 +275,7 @@ impl Scoreboard {
     /// step 5). Returns how much, and when more will be, if nothing arrives by then.
     pub(crate) fn detect_losses(
         &mut self,
-        reordering_window: Duration,
+        reordering_window: Span,
         now: Instant,
     ) -> (u32, Option<Instant>) {
         let Some(rack) = self.rack else {
@@ -372,7 +370,7 @@ mod tests {
     use super::*;
 
     const START: Seq = Seq(u32::MAX - 1500);
-    const RTT: Duration = Duration::from_millis(100);
+    const RTT: Span = Span::from_millis(100);
 
     fn at(ms: u64) -> Instant {
         Instant::from_micros(ms * 1000)
@@ -399,7 +397,7 @@ mod tests {
         assert_eq!(sack(&mut board, 3000, 4000, at(103)).len, 1000);
         assert_eq!(sack(&mut board, 3000, 4000, at(103)).len, 0, "reported before");
         assert_eq!(board.detect_losses(RTT / 4, at(103)), (0, Some(at(127))));
-        assert_eq!(board.detect_losses(Duration::ZERO, at(103)), (1000, None));
+        assert_eq!(board.detect_losses(Span::ZERO, at(103)), (1000, None));
         assert_eq!((board.flying(), board.lost(), board.sacked()), (6000, 1000, 1000));
         assert_eq!(board.next_lost(600), Some((START + 2000, 600)));
         board.retransmitted(START + 2000, 600, at(104));
@@ -416,12 +414,12 @@ mod tests {
     fn a_lost_retransmission_is_found() {
         let mut board = flight();
         sack(&mut board, 1000, 9000, at(108));
-        assert_eq!(board.detect_losses(Duration::ZERO, at(108)).0, 1000);
+        assert_eq!(board.detect_losses(Span::ZERO, at(108)).0, 1000);
         board.retransmitted(START, 1000, at(109));
         board.push(START + 10_000, 1000, at(110));
-        assert_eq!(board.detect_losses(Duration::ZERO, at(180)).0, 0);
+        assert_eq!(board.detect_losses(Span::ZERO, at(180)).0, 0);
         sack(&mut board, 9000, 11_000, at(211));
-        assert_eq!(board.detect_losses(Duration::ZERO, at(211)).0, 1000);
+        assert_eq!(board.detect_losses(Span::ZERO, at(211)).0, 1000);
         assert_eq!(board.next_lost(1000), Some((START, 1000)));
     }
 

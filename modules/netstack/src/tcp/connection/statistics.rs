@@ -92,10 +92,10 @@ impl Connection {
     pub(crate) fn info(&self) -> TcpInfo {
         TcpInfo {
             state: self.state,
-            rtt: self.rtt.smoothed(),
-            rtt_variation: self.rtt.variation(),
-            rtt_min: self.rtt.min(),
-            rto: self.rtt.rto(),
+            rtt: self.rtt.smoothed().map(Duration::from),
+            rtt_variation: self.rtt.variation().into(),
+            rtt_min: self.rtt.min().map(Duration::from),
+            rto: self.rtt.rto().into(),
             mss: self.mss,
             congestion_window: self.congestion.window(),
             slow_start_threshold: self.congestion.slow_start_threshold(),

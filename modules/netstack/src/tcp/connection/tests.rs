@@ -1,9 +1,13 @@
 //! Two connections joined by a path that loses, repeats and reorders, in virtual time.
 
 use alloc::{collections::BTreeMap, format, string::String, vec, vec::Vec};
-use core::net::{IpAddr, Ipv4Addr};
+use core::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use rand_chacha::ChaCha8Rng;
+
 use rand_core::{RngCore, SeedableRng};
 
 use super::*;
@@ -114,6 +118,7 @@ impl Path {
                 connection.sent(&plan, self.now);
                 self.transmit(i, bytes);
             }
+            self.ends[i].connection.end_turn(self.now);
         }
     }
 
@@ -163,7 +168,7 @@ impl Path {
     fn step(&mut self) -> bool {
         self.run_applications();
         self.flush();
-        let timers = [0, 1].map(|i| self.ends[i].connection.deadline());
+        let timers = [0, 1].map(|i| self.ends[i].connection.schedule());
         let arrival = self.wire.keys().next().map(|key| key.0);
         // An application that is lazy comes back.
         let lazy = self.ends.iter().any(|end| {
@@ -244,7 +249,7 @@ fn draw(seed: u64) -> Path {
         send_buffer_len: pick(&[512, 4096, 65_536, 262_144]) as usize,
         receive_buffer_len: pick(&[512, 4096, 65_536, 262_144]) as usize,
         // With three in ten lost, some connections would be given up.
-        user_timeout: SILENCE,
+        user_timeout: SILENCE.into(),
         ..Options::default()
     };
     let options = [options(), options()];

@@ -1,45 +1,45 @@
 //! What happens by itself: retransmission, probes, keep-alive, giving up (RFC 9293 section 3.8).
 
-use core::time::Duration;
-
 use super::{Connection, End, State};
 use crate::{
     flow::Budget,
-    time::{Instant, earlier},
+    time::{Instant, Span, earlier},
 };
 
 /// How long a SYN of ours may go unanswered. Shorter than Linux's two minutes, longer than any
 /// handshake that is going to succeed.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Span = Span::from_secs(30);
 /// By how much a peer may delay its acknowledgement of a lone segment, in a tail loss probe's eyes.
 /// Linux delays 40 ms; a probe that is early costs one segment.
-const PEER_ACK_DELAY: Duration = Duration::from_millis(50);
+const PEER_ACK_DELAY: Span = Span::from_millis(50);
 /// The least that a tail loss probe waits: what schedulers take.
-const PROBE_MIN: Duration = Duration::from_millis(10);
+const PROBE_MIN: Span = Span::from_millis(10);
 
 /// How long empty buffers keep the memory that a transfer has taken: longer than the gaps within
 /// one, short for connections that rest for minutes.
-const REST_DELAY: Duration = Duration::from_secs(1);
+const REST_DELAY: Span = Span::from_secs(1);
 
 impl Connection {
     /// Does what is due. Afterwards [`next_segment`](Self::next_segment) may have something.
     pub(crate) fn on_time(&mut self, now: Instant, budget: &mut Budget) {
-        if self.rest_due().is_some_and(|due| due <= now) {
-            self.inbox.rest(budget);
-            self.outbox.rest(budget);
-        }
         match self.state {
             State::Closed | State::TimeWait => {}
-            State::SynSent | State::SynReceived => self.on_time_connecting(now),
-            _ => self.on_time_synchronised(now),
+            State::SynSent | State::SynReceived => _ = self.waiting_since.get_or_insert(now),
+            _ => self.on_turn(now),
         }
-        if self.ack_due.take_if(|due| *due <= now).is_some() {
-            self.owed.ack = true;
+        if self.due.is_some_and(|due| due <= now) {
+            self.expire(now, budget);
         }
     }
 
-    /// When [`on_time`](Self::on_time) has something to do.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    /// When there is something to do, whatever happens. Until then [`on_time`](Self::on_time) does not
+    /// look for it.
+    pub(crate) fn schedule(&mut self) -> Option<Instant> {
+        self.due = self.deadline();
+        self.due
+    }
+
+    fn deadline(&self) -> Option<Instant> {
         let due = match self.state {
             State::Closed => return None,
             State::TimeWait => return self.ack_due,
@@ -54,8 +54,40 @@ impl Connection {
         earlier(earlier(due, self.retransmission_due()), self.ack_due)
     }
 
-    fn on_time_connecting(&mut self, now: Instant) {
-        self.waiting_since.get_or_insert(now);
+    /// What depends on when a turn comes.
+    fn on_turn(&mut self, now: Instant) {
+        let is_waiting = !self.board.is_empty() || self.unsent() > 0 || self.is_fin_due();
+        match is_waiting {
+            true => _ = self.waiting_since.get_or_insert(now),
+            false => self.waiting_since = None,
+        }
+        self.on_idle(now);
+    }
+
+    /// All that could be sent has been.
+    pub(crate) fn end_turn(&mut self, now: Instant) {
+        match self.is_blocked_by_window() {
+            true => _ = self.blocked_since.get_or_insert(now),
+            false => self.blocked_since = None,
+        }
+    }
+
+    fn expire(&mut self, now: Instant, budget: &mut Budget) {
+        if self.rest_due().is_some_and(|due| due <= now) {
+            self.inbox.rest(budget);
+            self.outbox.rest(budget);
+        }
+        match self.state {
+            State::Closed | State::TimeWait => {}
+            State::SynSent | State::SynReceived => self.expire_connecting(now),
+            _ => self.expire_synchronised(now),
+        }
+        if self.ack_due.take_if(|due| *due <= now).is_some() {
+            self.owed.ack = true;
+        }
+    }
+
+    fn expire_connecting(&mut self, now: Instant) {
         if self.give_up_due().is_some_and(|due| due <= now) {
             return self.finish(End::TimedOut);
         }
@@ -68,12 +100,7 @@ impl Connection {
         }
     }
 
-    fn on_time_synchronised(&mut self, now: Instant) {
-        let is_waiting = !self.board.is_empty() || self.unsent() > 0 || self.is_fin_due();
-        match is_waiting {
-            true => _ = self.waiting_since.get_or_insert(now),
-            false => self.waiting_since = None,
-        }
+    fn expire_synchronised(&mut self, now: Instant) {
         if self.give_up_due().is_some_and(|due| due <= now) {
             return self.finish(End::TimedOut);
         }
@@ -89,8 +116,7 @@ impl Connection {
         } else if self.tail_probe_due().is_some_and(|due| due <= now) {
             self.owed.tail_probe = true;
         }
-        self.on_idle(now);
-        self.on_probes(now);
+        self.expire_probes(now);
     }
 
     /// RFC 6298 section 5, RFC 8985 section 6.3.
@@ -114,11 +140,7 @@ impl Connection {
         }
     }
 
-    fn on_probes(&mut self, now: Instant) {
-        match self.is_blocked_by_window() {
-            true => _ = self.blocked_since.get_or_insert(now),
-            false => self.blocked_since = None,
-        }
+    fn expire_probes(&mut self, now: Instant) {
         if self.window_probe_due().is_some_and(|due| due <= now) {
             self.blocked_since = Some(now);
             self.rtt.back_off();
@@ -163,7 +185,7 @@ impl Connection {
             && !self.rtt.has_backed_off();
         let rtt = self.rtt.smoothed().filter(|_| is_due)?;
         let is_alone = self.board.outstanding() <= u32::from(self.mss);
-        let delay = if is_alone { PEER_ACK_DELAY } else { Duration::ZERO };
+        let delay = if is_alone { PEER_ACK_DELAY } else { Span::ZERO };
         let due = self.rto_from.max(self.last_new) + (rtt * 2).max(PROBE_MIN) + delay;
         Some(due.min(self.rto_from + self.rtt.rto()))
     }

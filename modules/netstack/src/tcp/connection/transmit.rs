@@ -7,7 +7,7 @@ use core::net::IpAddr;
 
 use super::{
     super::segment::{Flags, HEADER_LEN_MAX, Header, SACK_BLOCKS, SegmentOptions},
-    Connection, State,
+    Connection, Owed, State,
 };
 use crate::{
     ip::{Checksum, Cut},
@@ -59,6 +59,14 @@ impl Plan {
 }
 
 impl Connection {
+    /// Whether there is something to send, if the windows allow.
+    #[inline]
+    pub(crate) fn wants_to_send(&self) -> bool {
+        let Owed { syn, ack, reset, probe, tail_probe, push: _ } = self.owed;
+        let is_owed = syn || ack || reset || probe || tail_probe;
+        is_owed || self.unsent() > 0 || self.is_fin_due() || self.board.lost() > 0
+    }
+
     /// The next segment to be sent now, if there is one; or several that follow each other, of at
     /// most `len_max` bytes with one header, for a device that cuts them.
     pub(crate) fn next_segment(&mut self, len_max: usize) -> Option<Plan> {
@@ -91,9 +99,7 @@ impl Connection {
         checksum: Checksum,
     ) {
         let text = &mut bytes[plan.header.len()..];
-        let (one, other) = self.outbox.slices(plan.offset..plan.offset + plan.text_len);
-        text[..one.len()].copy_from_slice(one);
-        text[one.len()..].copy_from_slice(other);
+        self.outbox.copy_to(plan.offset..plan.offset + plan.text_len, text);
         plan.header.emit(bytes, source, destination, checksum);
     }
 
