@@ -301,3 +301,50 @@ pub async fn yield_now() {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Instant {
+        Instant::from_micros(seconds * 1_000_000)
+    }
+
+    fn insert(queue: &mut Queue, seconds: u64) -> Key {
+        queue.insert(at(seconds), Waker::noop().clone())
+    }
+
+    #[test]
+    fn a_place_that_was_given_up_serves_later_timers_only() {
+        let mut queue = Queue::default();
+        let first = insert(&mut queue, 5);
+        assert!(queue.remove(first).is_some());
+        assert_eq!(insert(&mut queue, 4).0, at(4), "it would be late");
+        let second = insert(&mut queue, 9);
+        assert_eq!(second, first);
+        assert_eq!((queue.places.len(), queue.spare.len()), (2, 0));
+        assert!(queue.remove(second).is_some() && queue.remove(second).is_none());
+    }
+
+    #[test]
+    fn places_that_nobody_has_wake_nobody_and_are_few() {
+        let mut queue = Queue::default();
+        let keys: Vec<Key> = (1..1000).map(|seconds| insert(&mut queue, seconds)).collect();
+        keys.into_iter().for_each(|key| drop(queue.remove(key)));
+        assert!(queue.places.len() <= SPARE_MAX);
+        assert_eq!(queue.next_deadline(), None);
+        assert!(queue.places.is_empty());
+        // What is left of them does no harm.
+        assert_eq!(insert(&mut queue, 2000).0, at(2000));
+        assert_eq!(queue.next_deadline(), Some(at(2000)));
+    }
+
+    #[test]
+    fn a_timer_that_has_fired_has_no_place() {
+        let mut queue = Queue::default();
+        let key = insert(&mut queue, 5);
+        assert!(queue.pop_due(at(4)).is_none());
+        assert!(queue.pop_due(at(5)).flatten().is_some());
+        assert!(queue.remove(key).is_none() && queue.spare.is_empty());
+    }
+}

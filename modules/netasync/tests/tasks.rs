@@ -52,6 +52,21 @@ fn a_join_error_says_what_happened() {
     assert_eq!(JoinError.to_string(), "the task was cancelled");
 }
 
+/// It takes over the place of one that was given up, and is not early for that.
+#[test]
+fn a_timer_after_one_that_was_given_up_fires_on_time() {
+    World::new().run_client(async {
+        let start = Handle::current().now();
+        timeout(Duration::from_secs(1), yield_now()).await.unwrap();
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(Handle::current().now() - start, Duration::from_secs(10));
+        let forever = poll_fn(|_| Poll::<()>::Pending);
+        timeout(Duration::from_secs(1), yield_now()).await.unwrap();
+        assert!(timeout(Duration::from_secs(5), forever).await.is_err());
+        assert_eq!(Handle::current().now() - start, Duration::from_secs(15));
+    });
+}
+
 #[test]
 fn ten_thousand_timers_fire_in_order_and_on_time() {
     let mut world = World::new();

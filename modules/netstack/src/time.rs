@@ -176,4 +176,13 @@ mod tests {
         assert_eq!(Instant::from_micros(10_001).rounded_up(), Instant::from_micros(20_000));
         assert_eq!(Instant::from_micros(20_000).rounded_up(), Instant::from_micros(20_000));
     }
+
+    #[test]
+    fn spans_saturate_and_for_ever_stays_for_ever() {
+        assert_eq!(Duration::from(Span::from(Duration::MAX)), Duration::MAX);
+        assert_eq!(Duration::from(Span::from_millis(1500)), Duration::from_millis(1500));
+        assert_eq!(Span::MAX + Span::from_secs(1), Span::MAX);
+        assert_eq!(Span::MAX * 2, Span::MAX);
+        assert_eq!(Instant::from_micros(5) + Span::MAX, Instant::from_micros(u64::MAX));
+    }
 }

@@ -160,6 +160,35 @@ fn unread_data_outlives_time_wait() {
     assert_eq!(net.hosts[CLIENT].stats().memory_used, 0);
 }
 
+/// A reader that is woken is about to answer, and has one segment for both.
+#[test]
+fn an_answer_carries_the_acknowledgement() {
+    let mut net = Net::new(Link::perfect());
+    let (server, client) = pair(&mut net);
+    let (bell, waker) = Bell::new();
+    client.register(Interest::Read, &waker);
+    let segments = client.info().segments_sent;
+    pour(&server, &mut &b"question"[..]);
+    net.run_until(SOON, || bell.rings() == 1);
+    drain(&client, &mut Vec::new());
+    pour(&client, &mut &b"answer"[..]);
+    net.run_briefly();
+    assert_eq!(server.info().send_queue, 0);
+    assert_eq!(client.info().segments_sent, segments + 1);
+}
+
+/// RFC 9293 section 3.8.6.3: within half a second, whatever the reader does.
+#[test]
+fn a_reader_that_is_woken_and_does_nothing_holds_no_acknowledgement_back() {
+    let mut net = Net::new(Link::perfect());
+    let (server, client) = pair(&mut net);
+    let (bell, waker) = Bell::new();
+    client.register(Interest::Read, &waker);
+    pour(&server, &mut &b"question"[..]);
+    net.run_briefly();
+    assert_eq!((bell.rings(), server.info().send_queue), (1, 0));
+}
+
 #[test]
 fn an_abort_is_a_reset_for_the_peer() {
     let mut net = Net::new(Link::perfect());
