@@ -133,10 +133,6 @@ impl Handshakes {
         self.entries.len()
     }
 
-    pub(crate) fn contains(&self, tuple: &Tuple) -> bool {
-        self.entries.contains_key(tuple)
-    }
-
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.queue.first().map(|(due, _)| *due)
     }
@@ -218,7 +214,9 @@ impl Engine {
         };
         self.send_syn_ack(&tuple, &entry, packet, tx);
         self.tcp.handshakes.insert(tuple, entry);
-        self.tcp.time_wait.remove(&tuple);
+        if above.is_some() {
+            self.tcp.time_wait.remove(&tuple);
+        }
         Verdict::Answered
     }
 
@@ -233,17 +231,17 @@ impl Engine {
         connection::Options { receive_buffer_len, ..self.options_for(entry.listener) }
     }
 
-    /// A segment for a handshake under way.
+    /// A segment for a handshake under way, if there is one.
     pub(crate) fn continue_handshake(
         &mut self,
         tuple: Tuple,
         segment: &Segment<'_>,
         packet: &Packet<'_>,
         tx: &mut impl Transmitter,
-    ) -> Verdict {
-        let entry = &self.tcp.handshakes.entries[&tuple];
+    ) -> Option<Verdict> {
+        let entry = self.tcp.handshakes.entries.get(&tuple)?;
         let (listener, is_expected) = (entry.listener, entry.expects(segment.seq));
-        if segment.flags.rst {
+        Some(if segment.flags.rst {
             // RFC 5961 section 3.2: only the exact number is believed.
             if segment.seq == entry.syn.irs + 1 {
                 self.tcp.handshakes.remove(&tuple);
@@ -254,7 +252,7 @@ impl Engine {
                 // Ours was lost, or is under way.
                 let entry = entry.clone();
                 self.send_syn_ack(&tuple, &entry, packet, tx);
-                return Verdict::Answered;
+                return Some(Verdict::Answered);
             }
             // The peer has begun anew.
             let above = Some(entry.syn.iss);
@@ -272,7 +270,7 @@ impl Engine {
             self.complete_handshake(tuple, segment, packet, tx)
         } else {
             Verdict::Dropped(Reason::NoConnection)
-        }
+        })
     }
 
     /// Makes the connection. If there is no room, the segment counts as lost: the peer or our next
@@ -284,13 +282,15 @@ impl Engine {
         packet: &Packet<'_>,
         tx: &mut impl Transmitter,
     ) -> Verdict {
-        let entry = &self.tcp.handshakes.entries[&tuple];
+        let Some(mut entry) = self.tcp.handshakes.remove(&tuple) else {
+            return Verdict::Dropped(Reason::NoConnection);
+        };
         let listener = entry.listener;
         let was_prompt = entry.repeats == 0 && !entry.is_acknowledged;
         let rtt = was_prompt.then(|| self.now.since(entry.began));
         let handshake = connection::Handshake { rtt, ..entry.syn };
         let ports = Ports { local: tuple.local.port(), remote: tuple.remote.port() };
-        let options = self.options_of(entry);
+        let options = self.options_of(&entry);
         let (interface, station) = (entry.interface, entry.station);
         let remote = tuple.remote.ip();
         // The path may have become narrower than what was announced.
@@ -298,10 +298,10 @@ impl Engine {
         let connection = Connection::accept(ports, &handshake, path_mss, options, self.now);
         let phase = Phase::Queued(listener);
         let Some(id) = self.new_tcp(tuple, phase, interface, connection) else {
-            self.tcp.handshakes.acknowledge(&tuple);
+            entry.is_acknowledged = true;
+            self.tcp.handshakes.insert(tuple, entry);
             return Verdict::Dropped(Reason::NoMemory);
         };
-        self.tcp.handshakes.remove(&tuple);
         // The peer has just proved where it can be reached: no need to ask for that.
         self.introduce(interface, remote, station);
         self.queue_for_accept(id, listener);

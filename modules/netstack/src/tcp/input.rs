@@ -48,8 +48,8 @@ impl Engine {
         if let Some(id) = self.tcp.flow(&tuple) {
             return self.deliver(id, &segment, packet, tx);
         }
-        if self.tcp.handshakes.contains(&tuple) {
-            return self.continue_handshake(tuple, &segment, packet, tx);
+        if let Some(verdict) = self.continue_handshake(tuple, &segment, packet, tx) {
+            return verdict;
         }
         let above = match self.tcp.time_wait.judge(&tuple, &segment) {
             Judgement::Unknown => None,
