@@ -15,7 +15,6 @@ APPEND ?=
 TIME ?= 600
 SEEDS ?= 500
 SEED ?=
-BENCH ?=
 ROUNDS ?= 3
 ONLY ?=
 UPDATE ?=
@@ -73,12 +72,8 @@ bench-check:
 bench-flows:
 	@cargo run --release --quiet -p bench-flows
 
-# Everything is built before the namespace cuts the internet off.
-lossy:
-	@scripts/setup.sh test
-	@scripts/image.sh apps/httpd >/dev/null
-	@cargo build --quiet -p bench-lossy -p relay
-	@scripts/netns.sh cargo run --quiet -p bench-lossy -- $(BENCH)
+lossy: ONLY = lossy
+lossy: bench
 
 # No sanitizer: the stack is safe Rust, and more inputs find more. What is found goes to target/fuzz;
 # the corpora in modules/netstack/fuzz are only read. Under cfg(fuzzing) smoltcp ignores checksums.

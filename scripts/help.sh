@@ -10,11 +10,10 @@ make sim     simulate hosts on faulty networks: SEEDS=500 scenarios, or SEED=n a
 make clean   remove everything that was built
 
 make sim-transfer  long streams over a lossy link, in virtual time: how fast they are
-make lossy         the same with an image and with Linux over a lossy relay (target/lossy/report.md);
-                   BENCH="--size 10MB --rounds 1 ..." for less
 make bench         measure images beside upstream's axnet, a Linux guest and the host
-                   (target/bench/report.md); ROUNDS=1 ONLY=http,http-new,echo,idle,bulk,iperf,kv,
-                   start,instructions for less
+                   (target/bench/report.md); ROUNDS=1 ONLY=http,http-new,echo,idle,bulk,lossy,iperf,
+                   kv,start,instructions for less
+make lossy         only streams over a lossy relay, beside a Linux guest: make bench ONLY=lossy
 make profile       where our instructions go, function by function (target/profile/);
                    ONLY=http-1,http-16,http-new-1,http-new-16,tcp-echo,udp-echo,bulk-receive,bulk-send
 make bench-check   count instructions per operation and compare with scripts/bench/baseline.json;

@@ -6,12 +6,15 @@ use std::{fs, path::Path};
 use crate::{
     OUT, Result,
     contestant::Contestant,
-    counter, plot,
+    counter, lossy, plot,
     progress::Progress,
     report,
-    results::{Failure, Results},
+    results::{Failure, Measured, Results},
     workload::Workload,
 };
+
+/// No connection is to profit from what the host has learnt of the guest's address from another.
+const SYSCTL_FORGET: &str = "/proc/sys/net/ipv4/tcp_no_metrics_save";
 
 /// What is measured.
 #[derive(Debug, clap::Args)]
@@ -20,8 +23,8 @@ pub(crate) struct Settings {
     /// the first: they hardly differ
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) rounds: u64,
-    /// Groups of workloads (http, http-new, echo, idle, bulk, iperf, kv, start, instructions); all
-    /// if absent
+    /// Groups of workloads (http, http-new, echo, idle, bulk, lossy, iperf, kv, start,
+    /// instructions); all if absent
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
@@ -57,6 +60,9 @@ pub(crate) fn prepare(settings: &Settings) -> Result<()> {
             contestant.prepare(&services)?;
         }
     }
+    if workloads.iter().any(|workload| matches!(workload, Workload::Lossy(_))) {
+        lossy::prepare()?;
+    }
     counter::build(Path::new(OUT))
 }
 
@@ -66,6 +72,7 @@ pub(crate) fn prepare(settings: &Settings) -> Result<()> {
 /// The report cannot be written, or we have failed; a peer that fails is reported.
 pub(crate) fn run(settings: &Settings) -> Result<()> {
     let workloads = settings.workloads()?;
+    fs::write(SYSCTL_FORGET, "1")?;
     let steps = |round| steps(&workloads, round);
     let progress =
         Progress::new((0..settings.rounds).map(|round| steps(round).count() as u64).sum());
@@ -74,7 +81,7 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
         for (workload, contestant) in steps(round) {
             let what = format!("round {}: {contestant}, {}", round + 1, workload.title());
             progress.begin(&what);
-            let outcome = measure(workload, contestant, &mut results);
+            let outcome = measure(workload, contestant, round, &mut results);
             progress.end(&format!("{what}: {outcome}"));
             // Whoever loses patience has what there is.
             write(&results, round + 1)?;
@@ -97,14 +104,21 @@ fn steps(workloads: &[Workload], round: u64) -> impl Iterator<Item = (Workload, 
     })
 }
 
-fn measure(workload: Workload, contestant: Contestant, results: &mut Results) -> String {
-    let mut samples = vec![];
-    let outcome = workload.measure(contestant, &mut samples);
+fn measure(
+    workload: Workload,
+    contestant: Contestant,
+    round: u64,
+    results: &mut Results,
+) -> String {
+    let mut measured = Measured::default();
+    let outcome = workload.measure(contestant, round, &mut measured);
+    let Measured { samples, notes } = measured;
     let mut said: Vec<_> = samples
         .iter()
         .map(|it| format!("{} {} {}", it.name, report::number(it.value), it.unit))
         .collect();
     samples.into_iter().for_each(|sample| results.add(workload.group(), contestant, sample));
+    results.notes.extend(notes);
     if let Err(error) = outcome {
         said.push(format!("failed: {error}"));
         results.failures.push(Failure { workload, contestant, why: error.to_string() });

@@ -87,14 +87,14 @@ impl Contestant {
         }
     }
 
-    /// Starts it, and waits until a service answers.
+    /// Starts it, in a machine with so much memory, and waits until a service answers.
     ///
     /// # Errors
     /// It does not start, or has no such service.
-    pub(crate) fn start(self, service: Service) -> Result<Server> {
+    pub(crate) fn start(self, service: Service, memory: &'static str) -> Result<Server> {
         match (self, self.machine(service)) {
             (Contestant::Host, _) => Server::on_host(host_command(service), service),
-            (_, Some(machine)) => machine.boot(service),
+            (_, Some(machine)) => machine.with_memory(memory).boot(service),
             (_, None) => Err(format!("{self} has no such service").into()),
         }
     }
@@ -131,7 +131,11 @@ fn host_command(service: Service) -> Command {
     }
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a command that says itself what goes wrong.
+///
+/// # Errors
+/// It has failed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     match command.status()?.success() {
         true => Ok(()),
         false => Err(format!("{command:?} has failed").into()),

@@ -2,7 +2,9 @@
 //! with a static address; and a process of the host.
 
 use std::{
-    env, fs,
+    env,
+    error::Error,
+    fs,
     io::{BufRead, BufReader, Read},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     path::{Path, PathBuf},
@@ -14,7 +16,7 @@ use std::{
 
 use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
 
-use crate::{Result, counter::Counter, service::Service};
+use crate::{Result, counter::Counter, load::http, service::Service};
 
 /// The tap, and the addresses at its ends.
 const TAP: &str = "tap0";
@@ -26,17 +28,24 @@ const ADDRESS: &str = "net.ip=10.0.2.15/24 net.gw=10.0.2.2";
 const GUEST_MAC: &str = "52:54:00:12:34:56";
 /// Every guest's memory: the most that upstream's heap can manage.
 pub(crate) const MEMORY: &str = "256M";
+/// Where thousands of connections are to be held.
+pub(crate) const MEMORY_MORE: &str = "512M";
 /// How long a server may take to answer. Linux takes some seconds; a loaded machine takes more.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long an attempt to connect, or a datagram, waits for its answer.
-const ATTEMPT: Duration = Duration::from_secs(5);
+/// How long an attempt to connect, or a datagram, waits for its answer. The host would repeat a
+/// SYN that is lost after a second, which would be measured, too.
+const ATTEMPT: Duration = Duration::from_millis(250);
 /// Between attempts that are refused.
 const BETWEEN: Duration = Duration::from_millis(1);
 /// What a guest does after its first answer is over by then.
 const SETTLING: Duration = Duration::from_millis(700);
 /// Datagrams ahead of the first attempt to connect. QEMU takes a frame from the tap before the
-/// guest has a driver, and throws it away at each reset of the card.
+/// guest has a driver, and throws it away at each reset of the card. They are for everybody: nobody
+/// answers those (RFC 1122 section 3.2.2).
 const AHEAD: usize = 16;
+const EVERYBODY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 255);
+/// What the kernel shows of a process that has become QEMU: 15 bytes of the program's name.
+const QEMU: &str = "qemu-system-x86";
 /// How long a kernel that has just lost its server may take to free the tap.
 const RELEASE: Duration = Duration::from_millis(100);
 
@@ -57,12 +66,22 @@ pub(crate) struct Machine {
     initrd: Option<PathBuf>,
     words: &'static str,
     plugin: Option<(PathBuf, Clock)>,
+    memory: &'static str,
+    /// The rules of the relay between it and the tap.
+    relay: Option<String>,
 }
 
 impl Machine {
     /// A machine that boots an image or a kernel.
     pub(crate) fn new(kernel: impl Into<PathBuf>) -> Self {
-        Machine { kernel: kernel.into(), initrd: None, words: "", plugin: None }
+        Machine {
+            kernel: kernel.into(),
+            initrd: None,
+            words: "",
+            plugin: None,
+            memory: MEMORY,
+            relay: None,
+        }
     }
 
     /// With the kernel's first file system, and more words on its command line.
@@ -70,6 +89,16 @@ impl Machine {
         self.initrd = Some(initrd);
         self.words = words;
         self
+    }
+
+    /// With so much memory, as QEMU has it.
+    pub(crate) fn with_memory(self, memory: &'static str) -> Self {
+        Machine { memory, ..self }
+    }
+
+    /// Behind a relay with these rules, which leaves no offloads to anybody.
+    pub(crate) fn behind(self, relay: String) -> Self {
+        Machine { relay: Some(relay), ..self }
     }
 
     /// With the plugin that counts.
@@ -101,19 +130,23 @@ impl Machine {
     /// # Errors
     /// It does not start.
     pub(crate) fn start(&self) -> Result<Server> {
-        thread::sleep(RELEASE);
+        wait_for_tap()?;
         fix_neighbour()?;
         let socket = env::temp_dir().join(format!("axwire-bench-{}", std::process::id()));
         let mut command = Command::new("scripts/qemu.sh");
         command
             .arg(&self.kernel)
-            .env("NET_DEV", "tap")
-            .env("MEM", MEMORY)
+            .env("NET_DEV", if self.relay.is_some() { "relay" } else { "tap" })
+            .env("RELAY", self.relay.as_deref().unwrap_or_default())
+            .env("MEM", self.memory)
             .env("APPEND", format!("{ADDRESS} {}", self.words))
             .env("QEMU_ARGS", self.options(&socket))
             .env("TCG_THREAD", self.threads());
         let counter = self.plugin.as_ref().map(|_| Counter::new(socket));
-        Server::spawn(command, GUEST, counter)
+        let mut server = Server::spawn(command, GUEST, counter)?;
+        server.wait_until("the script becomes QEMU", |server| server.is_qemu())?;
+        server.started = Instant::now();
+        Ok(server)
     }
 
     fn options(&self, socket: &Path) -> String {
@@ -135,6 +168,19 @@ impl Machine {
             _ => "multi",
         }
     }
+}
+
+/// Waits until nobody holds the tap. A relay ends a moment after its QEMU.
+fn wait_for_tap() -> Result<()> {
+    let since = Instant::now();
+    thread::sleep(RELEASE);
+    while tap_is_up()? {
+        if since.elapsed() > PATIENCE {
+            return Err("somebody holds the tap".into());
+        }
+        thread::sleep(BETWEEN);
+    }
+    Ok(())
 }
 
 /// Tells the host where the guest is, so that nobody waits for ARP, whose repeats are a second
@@ -208,7 +254,7 @@ impl Server {
         (self.address, service.port()).into()
     }
 
-    /// When it was started.
+    /// When it was started, which for a guest is when QEMU was.
     pub(crate) fn started(&self) -> Instant {
         self.started
     }
@@ -221,8 +267,28 @@ impl Server {
         self.counter.as_ref().ok_or_else(|| "nobody counts here".into())
     }
 
+    /// Whether it is behind the tap.
+    pub(crate) fn is_guest(&self) -> bool {
+        self.address == GUEST
+    }
+
+    /// An error, with the last lines that it has printed.
+    pub(crate) fn explain(&self, error: Box<dyn Error>) -> Box<dyn Error> {
+        match self.last_words() {
+            words if words.is_empty() => error,
+            words => format!("{error}; its last words: {words}").into(),
+        }
+    }
+
+    /// What follows in the first line that it has printed with these words.
+    pub(crate) fn said(&self, words: &str) -> Option<String> {
+        let console = self.console.lock().expect("no reader panics");
+        let mut lines = console.lines();
+        lines.find_map(|line| line.split_once(words)).map(|(_, rest)| rest.trim().to_owned())
+    }
+
     /// The last lines that it has printed.
-    pub(crate) fn last_words(&self) -> String {
+    fn last_words(&self) -> String {
         const LINES: usize = 12;
         let console = self.console.lock().expect("no reader panics");
         let lines: Vec<_> = console.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -253,11 +319,12 @@ impl Server {
     /// # Errors
     /// It ends before, or takes too long.
     pub(crate) fn wait_for(&mut self, service: Service) -> Result<()> {
-        if self.address == GUEST {
+        if self.is_guest() {
             self.wait_until("QEMU opens the tap", |_| tap_is_up())?;
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            socket.set_broadcast(true)?;
             for _ in 0..AHEAD {
-                socket.send_to(&[], self.addr(Service::Discard))?;
+                socket.send_to(&[], (EVERYBODY, Service::Discard.port()))?;
             }
         }
         self.wait_until("the server answers", |server| server.answers(service))
@@ -273,11 +340,22 @@ impl Server {
         Ok(())
     }
 
+    /// Whether the process is QEMU yet, rather than the script that starts it.
+    fn is_qemu(&self) -> Result<bool> {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.process.id()))?;
+        Ok(name.trim_end() == QEMU)
+    }
+
     fn answers(&self, service: Service) -> Result<bool> {
         let addr = self.addr(service);
-        if service != Service::UdpEcho {
-            return Ok(TcpStream::connect_timeout(&addr, ATTEMPT).is_ok());
+        match service {
+            Service::Http => Ok(http::answers(addr, ATTEMPT)?),
+            Service::UdpEcho => Self::echoes(addr),
+            _ => Ok(TcpStream::connect_timeout(&addr, ATTEMPT).is_ok()),
         }
+    }
+
+    fn echoes(addr: SocketAddr) -> Result<bool> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         socket.connect(addr)?;
         socket.set_read_timeout(Some(ATTEMPT))?;

@@ -1,12 +1,14 @@
 //! Measures Axwire's images beside their peers: upstream's network, a Linux guest, and the host.
 //!
 //! - `compare`: rounds; `workload`: what is measured; `contestant`: who
+//! - `idle`: beside connections on which nothing happens; `lossy`: over a path that loses frames
 //! - `profile`: where our instructions go; `check`: whether they have become more
 //! - `machine`: guests in QEMU; `images`: how ours are built; `service`: what servers offer
 //! - `counter`: instructions, by a plugin for QEMU (`plugin/count.c`); `symbols`: whose they are
 //! - `load`, `tools`: clients, our own and others'; `operation`: what they ask for, in units that
 //!   are counted
-//! - `results`, `statistics`, `report`, `plot`: what comes of it
+//! - `results`, `statistics`, `report`, `plot`: what comes of it; `names`: what it is called there;
+//!   `goals`: whether it is what was wanted
 //!
 //! The peers are in `upstream` and `server`; `peers.sh` builds and fetches them.
 
@@ -16,9 +18,13 @@ mod check;
 mod compare;
 mod contestant;
 mod counter;
+mod goals;
+mod idle;
 mod images;
 mod load;
+mod lossy;
 mod machine;
+mod names;
 mod operation;
 mod plot;
 mod profile;

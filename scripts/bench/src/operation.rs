@@ -85,6 +85,11 @@ impl Operation {
         }
     }
 
+    /// What it costs.
+    pub(crate) fn instructions(self) -> String {
+        format!("instructions per {}", self.unit())
+    }
+
     pub(crate) fn service(self) -> Service {
         match self {
             Operation::Http { .. } => Service::Http,
@@ -114,8 +119,8 @@ impl Operation {
             }
             Operation::TcpEcho => echo::tcp(addr, count)?.len() as u64,
             Operation::UdpEcho => echo::udp(addr, count)?.len() as u64,
-            Operation::Receive => bulk::send(addr, until)?.bytes,
-            Operation::Send => bulk::receive(addr, until)?.bytes,
+            Operation::Receive => bulk::send(bulk::connect(addr)?, until)?.bytes,
+            Operation::Send => bulk::receive(bulk::connect(addr)?, until)?.bytes,
         })
     }
 

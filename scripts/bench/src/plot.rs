@@ -10,7 +10,12 @@ use crate::{
     results::{Results, Row},
 };
 
-const SIZE: (u32, u32) = (1100, 500);
+/// In pixels; wider where names are long.
+const WIDTH_MIN: u32 = 1100;
+const HEIGHT: u32 = 500;
+/// What a letter under the axis takes, and what is left and right of all.
+const LETTER_WIDTH: u32 = 6;
+const BESIDE: u32 = 110;
 const COLOURS: [RGBColor; Contestant::ALL.len()] =
     [RGBColor(0, 90, 180), RGBColor(200, 60, 20), RGBColor(90, 150, 60), RGBColor(140, 140, 140)];
 /// Bars of a group have its width less this.
@@ -38,7 +43,7 @@ const PICTURES: &[Picture] = &[
         },
     },
     Picture {
-        title: "A request among idle connections, p50 in µs",
+        title: "A TCP echo among idle connections in µs",
         file: "idle.svg",
         shows: |group, row| group == "idle" && row.unit == "µs",
     },
@@ -46,6 +51,11 @@ const PICTURES: &[Picture] = &[
         title: "Megabytes per second",
         file: "bulk.svg",
         shows: |group, row| (group == "bulk" || group == "iperf") && row.unit == "MB/s",
+    },
+    Picture {
+        title: "Megabytes per second by the share of lost frames",
+        file: "lossy.svg",
+        shows: |group, row| group == "lossy" && row.unit == "MB/s",
     },
     Picture {
         title: "Instructions per request, message or byte",
@@ -86,7 +96,7 @@ pub(crate) fn draw_all(folder: &Path, results: &Results) -> Result<()> {
 /// A group of bars for each row, logarithmic.
 fn draw(path: &Path, title: &str, rows: &[&Row]) -> Result<()> {
     let (bottom, top) = range(rows);
-    let area = SVGBackend::new(path, SIZE).into_drawing_area();
+    let area = SVGBackend::new(path, (width(rows), HEIGHT)).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
         .caption(title, ("sans-serif", 20))
@@ -106,7 +116,9 @@ fn draw(path: &Path, title: &str, rows: &[&Row]) -> Result<()> {
         .x_label_style(("sans-serif", 11))
         .y_label_formatter(&|value| format!("{value}"))
         .draw()?;
-    for (contestant, colour) in Contestant::ALL.into_iter().zip(COLOURS) {
+    let has_bars = |contestant| rows.iter().any(|row| row.median(contestant).is_some());
+    let all = Contestant::ALL.into_iter().zip(COLOURS);
+    for (contestant, colour) in all.filter(|(contestant, _)| has_bars(*contestant)) {
         let bars = (0..).zip(rows).filter_map(|(number, row)| {
             Some(bar(number, contestant, (bottom, row.median(contestant)?), colour))
         });
@@ -115,9 +127,20 @@ fn draw(path: &Path, title: &str, rows: &[&Row]) -> Result<()> {
             .label(contestant.to_string())
             .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.filled()));
     }
-    chart.configure_series_labels().border_style(BLACK).background_style(WHITE).draw()?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .border_style(BLACK)
+        .background_style(WHITE)
+        .draw()?;
     area.present()?;
     Ok(())
+}
+
+/// So wide that names do not touch.
+fn width(rows: &[&Row]) -> u32 {
+    let longest = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0) as u32;
+    WIDTH_MIN.max(BESIDE + rows.len() as u32 * (longest + 2) * LETTER_WIDTH)
 }
 
 /// One bar, from the bottom to its value.
@@ -139,4 +162,44 @@ fn range(rows: &[&Row]) -> (f64, f64) {
     let least = values.iter().copied().reduce(f64::min).unwrap_or(1.0);
     let most = values.iter().copied().reduce(f64::max).unwrap_or(1.0);
     (10_f64.powf(least.log10().floor()), 10_f64.powf(most.log10().floor() + 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Sample;
+
+    fn results(values: &[(&str, f64)]) -> Results {
+        let mut results = Results::default();
+        for (name, value) in values {
+            results.add("lossy", Contestant::Axwire, Sample::more(name, "MB/s", *value));
+        }
+        results
+    }
+
+    #[test]
+    fn the_axis_holds_all_values() {
+        let results = results(&[("a", 0.3), ("b", 11.0)]);
+        let rows: Vec<_> = results.groups().flat_map(|(_, rows)| rows).collect();
+        let (bottom, top) = range(&rows);
+        assert!((bottom - 0.1).abs() < 1e-9 && (top - 100.0).abs() < 1e-9, "{bottom} to {top}");
+    }
+
+    #[test]
+    fn long_names_take_more_room() {
+        let names = [("a", 1.0), ("b", 1.0)];
+        let short = results(&names);
+        let long = "a name of more than a hundred letters, as no row of these has it".repeat(2);
+        let long = results(&[(&long, 1.0), ("b", 1.0)]);
+        let width = |results: &Results| {
+            width(&results.groups().flat_map(|(_, rows)| rows).collect::<Vec<_>>())
+        };
+        assert_eq!(width(&short), WIDTH_MIN);
+        assert_eq!(width(&long), 110 + 2 * 130 * 6);
+    }
+
+    #[test]
+    fn rows_of_lossy_paths_have_a_picture() {
+        assert_eq!(names(&results(&[("5 %, sends", 1.0)])).len(), 1);
+    }
 }

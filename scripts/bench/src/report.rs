@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::{
     OUT,
     contestant::Contestant,
-    machine::MEMORY,
+    goals, lossy,
+    machine::{MEMORY, MEMORY_MORE},
     plot,
     results::{Failure, Results, Row},
     statistics::range,
@@ -27,15 +28,33 @@ const GROUPS: &[(&str, &str, &str)] = &[
         "So many clients, each of which connects, asks, and waits until the server has closed its \
          end.",
     ),
-    ("echo", "Echo", "Round trips of 64 bytes, one at a time, 10,000 of them."),
+    (
+        "echo",
+        "Echo",
+        "Round trips of 64 bytes, one at a time, 10,000 of them. Datagrams also with 16 on their \
+         way at once for 4 s. Frames are those that cross the tap, in both directions.",
+    ),
     (
         "idle",
         "Idle connections",
-        "Connections to the HTTP server on which nothing is asked; one beside them makes requests. \
-         Memory is what QEMU takes more from the host, by connection; with the process of the host \
-         it leaves out what the kernel has for it.",
+        "10,000 round trips of 64 bytes beside connections to the same server on which nothing is \
+         said, and beside none before and after them: the ratio is to the mean of these two. \
+         Memory is what QEMU takes more from the host for connections to the HTTP server on which \
+         nothing is asked, counted for every guest in the same way; what it had taken before and \
+         uses again does not show. With the process of the host it leaves out what the kernel has \
+         for it.",
     ),
     ("bulk", "Bulk", "One connection for 4 s, seen from the server, in 10^6 bytes."),
+    (
+        "lossy",
+        "Bulk over a lossy path",
+        "One connection for 5 s, seen from the guest. `scripts/relay` between the guest and the \
+         host loses so many per cent of all frames, in each direction, at random; it adds 20 ms to \
+         the round trip and carries 100 Mbit/s with a queue of 250 KB. Two seeds in each round, \
+         the same for both guests, each with a guest of its own; one where nothing is lost. Nobody \
+         has offloads. The guest sends with its kernel's default; the host sends with the \
+         congestion control that is named. Ours is CUBIC (RFC 9438).",
+    ),
     (
         "iperf",
         "iperf3",
@@ -63,12 +82,20 @@ const GROUPS: &[(&str, &str, &str)] = &[
 
 /// All tables, in Markdown.
 pub(crate) fn tables(results: &Results) -> String {
-    results.groups().map(|(group, rows)| section(group, rows)).collect()
+    let sections = results.groups().map(|(group, rows)| section(group, rows));
+    std::iter::once(goals::table(results)).chain(sections).collect()
+}
+
+/// What a group of workloads is called.
+pub(crate) fn title(group: &str) -> &str {
+    GROUPS.iter().find(|(name, ..)| *name == group).map_or(group, |(_, title, _)| title)
 }
 
 fn section(group: &str, rows: &[Row]) -> String {
     let known = GROUPS.iter().find(|(name, ..)| *name == group);
-    let (title, about) = known.map_or((group, ""), |(_, title, about)| (*title, *about));
+    let about = known.map_or("", |(.., about)| about);
+    let title = title(group);
+    let remarks = if group == "lossy" { lossy::remarks(rows) } else { String::new() };
     let present: Vec<_> = Contestant::ALL
         .into_iter()
         .filter(|contestant| rows.iter().any(|row| !row.samples(*contestant).is_empty()))
@@ -78,7 +105,7 @@ fn section(group: &str, rows: &[Row]) -> String {
     let ratios: String = peers.iter().map(|peer| format!(" times {peer} |")).collect();
     let rule = "--:|".repeat(present.len() + peers.len());
     let lines: String = rows.iter().map(|row| line(row, &present, &peers)).collect();
-    format!("## {title}\n\n{about}\n\n| | |{names}{ratios}\n|---|---|{rule}\n{lines}\n")
+    format!("## {title}\n\n{about}\n\n| | |{names}{ratios}\n|---|---|{rule}\n{lines}\n{remarks}")
 }
 
 fn line(row: &Row, present: &[Contestant], peers: &[Contestant]) -> String {
@@ -149,7 +176,15 @@ pub(crate) fn page(results: &Results, rounds: u64) -> String {
         .replace("{pictures}", &pictures)
         .replace("{rounds}", &rounds.to_string())
         .replace("{memory}", MEMORY)
+        .replace("{memory_more}", MEMORY_MORE)
+        .replace("{notes}", &notes(results))
         .replace("{machine}", &machine())
+}
+
+/// What contestants have said of themselves.
+fn notes(results: &Results) -> String {
+    let lines: String = results.notes.iter().map(|note| format!("- {note}\n")).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// What the figures depend on.
@@ -193,21 +228,46 @@ better.
 
 Every guest has the same machine, `-machine q35 -cpu max -smp 1 -m {memory}` with QEMU's emulation
 of the processor (TCG, a thread for each), and the same card, virtio-net-pci on a tap without vhost,
-with whatever offloads its driver takes. The clients run beside QEMU on the same processors. Only
-ratios within one run mean something.
+with whatever offloads its driver takes. Where connections rest it is `-m {memory_more}`, but for
+upstream, whose heap can manage no more than {memory}. The clients run beside QEMU on the same
+processors. Only ratios within one run mean something.
 
 The machine: {machine}.
-";
+{notes}";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::Sample;
+    use crate::{results::Sample, workload::Workload};
 
     #[test]
     fn numbers_have_three_digits() {
         let numbers = [12345.6, 123.4, 12.34, 1.234, 0.0].map(number);
         assert_eq!(numbers, ["12346", "123", "12.3", "1.23", "0.00"]);
+    }
+
+    #[test]
+    fn goals_come_first_and_notes_last() {
+        let mut results = Results::default();
+        results.add("bulk", Contestant::Axwire, Sample::more("sends", "MB/s", 8.0));
+        results.add("bulk", Contestant::Linux, Sample::more("sends", "MB/s", 5.0));
+        results.notes.insert("Linux guest: congestion control cubic".into());
+        let page = page(&results, 3);
+        let goal = "| Bulk: sends, MB/s | at least 2 × Linux guest | 1.60 | 0.80 | **no** |";
+        let (goal, table) = (page.find(goal), page.find("## Bulk\n"));
+        assert!(goal.is_some() && goal < table, "{page}");
+        assert!(page.ends_with("\n\n- Linux guest: congestion control cubic\n"), "{page}");
+        assert!(!page.contains('{'), "{page}");
+    }
+
+    #[test]
+    fn what_failed_is_told() {
+        let mut results = Results::default();
+        let (workload, contestant) = (Workload::Lossy(5), Contestant::Linux);
+        results.failures.push(Failure { workload, contestant, why: "it ended".into() });
+        let page = page(&results, 1);
+        let expected = "## What failed\n\n```text\nLinux guest, a path that loses 5 %: it ended\n";
+        assert!(page.contains(expected), "{page}");
     }
 
     #[test]

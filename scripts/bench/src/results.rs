@@ -1,5 +1,7 @@
 //! The values of all rounds.
 
+use std::collections::BTreeSet;
+
 use crate::{contestant::Contestant, statistics::median, workload::Workload};
 
 /// One value that was measured.
@@ -21,6 +23,14 @@ impl Sample {
     pub(crate) fn less(name: &str, unit: &str, value: f64) -> Self {
         Sample { more_is_better: false, ..Sample::more(name, unit, value) }
     }
+}
+
+/// What one measurement gives.
+#[derive(Debug, Default)]
+pub(crate) struct Measured {
+    pub(crate) samples: Vec<Sample>,
+    /// What they depend on.
+    pub(crate) notes: Vec<String>,
 }
 
 /// A value of everybody.
@@ -63,12 +73,20 @@ pub(crate) struct Failure {
 pub(crate) struct Results {
     groups: Vec<(&'static str, Vec<Row>)>,
     pub(crate) failures: Vec<Failure>,
+    /// What the values depend on.
+    pub(crate) notes: BTreeSet<String>,
 }
 
 impl Results {
     /// The groups that have rows, in the order in which they were first measured.
     pub(crate) fn groups(&self) -> impl Iterator<Item = (&'static str, &[Row])> {
         self.groups.iter().map(|(group, rows)| (*group, rows.as_slice()))
+    }
+
+    /// The row of that group, name and unit.
+    pub(crate) fn row(&self, group: &str, name: &str, unit: &str) -> Option<&Row> {
+        let (_, rows) = self.groups().find(|(known, _)| *known == group)?;
+        rows.iter().find(|row| row.name == name && row.unit == unit)
     }
 
     /// Adds a value of a contestant.
@@ -122,6 +140,13 @@ mod tests {
         assert_eq!(rows(&results, "bulk")[0].advantage(Contestant::Linux), Some(4.0));
         assert_eq!(rows(&results, "echo")[0].advantage(Contestant::Linux), Some(0.25));
         assert_eq!(rows(&results, "echo")[0].advantage(Contestant::Upstream), None);
+    }
+
+    #[test]
+    fn rows_have_a_unit() {
+        let results = results();
+        let median = |unit| results.row("bulk", "sends", unit)?.median(Contestant::Linux);
+        assert_eq!((median("MB/s"), median("µs")), (Some(5.0), None));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, process::Command, time::Duration};
 
 use serde_json::Value;
 
-use crate::{Result, load::http, results::Sample};
+use crate::{Result, load::http, names, results::Sample};
 
 /// Requests of each kind that `redis-benchmark` makes.
 const REQUESTS: &str = "40000";
@@ -29,10 +29,11 @@ pub(crate) fn wrk(
             .arg(format!("http://{addr}{}", http::PATH)),
     )?;
     let numbers = parse_wrk(&text)?;
-    let name = format!("{connections} kept");
+    let name = names::kept(connections);
     samples.push(Sample::more(&name, "requests/s", numbers.per_second));
-    samples.push(Sample::less(&format!("{name}, p50"), "µs", numbers.p50_us));
-    samples.push(Sample::less(&format!("{name}, p99"), "µs", numbers.p99_us));
+    for (share, time) in [(names::MEDIAN, numbers.p50_us), (names::TAIL, numbers.p99_us)] {
+        samples.push(Sample::less(&names::percentile(&name, share), "µs", time));
+    }
     Ok(())
 }
 

@@ -1,22 +1,20 @@
 //! What is measured: each workload starts a server afresh and returns some values.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpStream},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     Result,
     contestant::Contestant,
-    counter,
+    counter, idle,
     load::{
         Until, bulk, echo,
         http::{self, Reuse},
     },
-    machine::{Clock, Server},
+    lossy,
+    machine::{Clock, MEMORY, MEMORY_MORE, Server},
+    names,
     operation::Operation,
-    results::Sample,
+    results::{Measured, Sample},
     service::Service,
     statistics::percentile_us,
     tools,
@@ -28,10 +26,8 @@ const SPAN: Duration = Duration::from_secs(4);
 const REST: Duration = Duration::from_secs(10);
 /// Messages echoed, of which the slowest thousandth is ten.
 const MESSAGES: u64 = 10_000;
-/// Requests among idle connections.
-const REQUESTS_AMONG_IDLE: u64 = 3_000;
-/// How many connections rest beside.
-const IDLE: [usize; 2] = [1_000, 10_000];
+/// Datagrams on their way at once where their number counts, not their time.
+const AT_ONCE: usize = 16;
 /// Clients of HTTP with kept connections.
 const KEPT: [usize; 4] = [1, 16, 64, 256];
 /// Clients of HTTP with new connections.
@@ -45,9 +41,12 @@ pub(crate) enum Workload {
     HttpNew,
     TcpEcho,
     UdpEcho,
-    Idle,
+    IdleEcho,
+    IdleMemory,
     Receive,
     Send,
+    /// Both directions, with so many per cent of all frames lost.
+    Lossy(u32),
     Count(Operation),
     KeyValue,
     Iperf,
@@ -57,10 +56,14 @@ impl Workload {
     /// All of them, in the order of the report.
     pub(crate) fn all() -> Vec<Workload> {
         use Workload::{
-            Http, HttpNew, Idle, Iperf, KeyValue, Receive, Send, Start, TcpEcho, UdpEcho,
+            Http, HttpNew, IdleEcho, IdleMemory, Iperf, KeyValue, Receive, Send, Start, TcpEcho,
+            UdpEcho,
         };
-        let first = [Http, HttpNew, TcpEcho, UdpEcho, Idle, Receive, Send, Iperf, KeyValue, Start];
-        first.into_iter().chain(Operation::ALL.map(Workload::Count)).collect()
+        let first = [Http, HttpNew, TcpEcho, UdpEcho, IdleEcho, IdleMemory, Receive, Send];
+        let last = [Iperf, KeyValue, Start];
+        let lossy = lossy::LOSSES.map(Workload::Lossy);
+        let counts = Operation::ALL.map(Workload::Count);
+        first.into_iter().chain(lossy).chain(last).chain(counts).collect()
     }
 
     /// The group by which it is chosen.
@@ -69,8 +72,9 @@ impl Workload {
             Workload::Http => "http",
             Workload::HttpNew => "http-new",
             Workload::TcpEcho | Workload::UdpEcho => "echo",
-            Workload::Idle => "idle",
+            Workload::IdleEcho | Workload::IdleMemory => "idle",
             Workload::Receive | Workload::Send => "bulk",
+            Workload::Lossy(_) => "lossy",
             Workload::Iperf => "iperf",
             Workload::KeyValue => "kv",
             Workload::Start => "start",
@@ -85,9 +89,11 @@ impl Workload {
             Workload::HttpNew => "HTTP, new connections".into(),
             Workload::TcpEcho => "TCP echo".into(),
             Workload::UdpEcho => "UDP echo".into(),
-            Workload::Idle => "idle connections".into(),
+            Workload::IdleEcho => "echo beside idle connections".into(),
+            Workload::IdleMemory => "memory of idle connections".into(),
             Workload::Receive => "receiving".into(),
             Workload::Send => "sending".into(),
+            Workload::Lossy(percent) => format!("a path that loses {percent} %"),
             Workload::Iperf => "iperf3".into(),
             Workload::KeyValue => "redis-benchmark".into(),
             Workload::Start => "start and rest".into(),
@@ -98,11 +104,13 @@ impl Workload {
     /// What it needs of a server.
     pub(crate) fn service(self) -> Service {
         match self {
-            Workload::Http | Workload::HttpNew | Workload::Idle | Workload::Start => Service::Http,
-            Workload::TcpEcho => Service::TcpEcho,
+            Workload::Http | Workload::HttpNew | Workload::IdleMemory | Workload::Start => {
+                Service::Http
+            }
+            Workload::TcpEcho | Workload::IdleEcho => Service::TcpEcho,
             Workload::UdpEcho => Service::UdpEcho,
             Workload::Receive => Service::Discard,
-            Workload::Send => Service::Generate,
+            Workload::Send | Workload::Lossy(_) => Service::Generate,
             Workload::Count(operation) => operation.service(),
             Workload::KeyValue => Service::KeyValue,
             Workload::Iperf => Service::Iperf,
@@ -115,35 +123,56 @@ impl Workload {
             // A process of the host has no instructions that could be counted, and no start.
             Workload::Count(_) | Workload::Start => &Contestant::ALL[..3],
             Workload::KeyValue | Workload::Iperf => &[Contestant::Axwire, Contestant::Host],
+            // Upstream has an image for each service, and the host no relay.
+            Workload::Lossy(_) => &[Contestant::Axwire, Contestant::Linux],
             _ => &Contestant::ALL,
         }
     }
 
-    /// Measures it once; what went well until something failed is kept.
-    pub(crate) fn measure(self, contestant: Contestant, samples: &mut Vec<Sample>) -> Result<()> {
-        match self {
-            Workload::Count(operation) => return count(operation, contestant, samples),
-            Workload::Start => return start(contestant, samples),
-            _ => {}
+    /// The guest's memory.
+    fn memory(self, contestant: Contestant) -> &'static str {
+        match (self, contestant) {
+            // The most that its heap can manage.
+            (_, Contestant::Upstream) => MEMORY,
+            (Workload::IdleEcho | Workload::IdleMemory, _) => MEMORY_MORE,
+            _ => MEMORY,
         }
-        let server = contestant.start(self.service())?;
+    }
+
+    /// Measures it in a round, counted from zero; what went well until something failed is kept.
+    pub(crate) fn measure(
+        self,
+        contestant: Contestant,
+        round: u64,
+        measured: &mut Measured,
+    ) -> Result<()> {
+        match self {
+            Workload::Count(operation) => count(operation, contestant, &mut measured.samples),
+            Workload::Start => start(contestant, &mut measured.samples),
+            Workload::Lossy(percent) => lossy::measure(contestant, percent, round, measured),
+            _ => {
+                let server = contestant.start(self.service(), self.memory(contestant))?;
+                let outcome = self.load(&server, &mut measured.samples);
+                outcome.map_err(|error| server.explain(error))
+            }
+        }
+    }
+
+    /// Measures a server that has been started.
+    fn load(self, server: &Server, samples: &mut Vec<Sample>) -> Result<()> {
         let addr = server.addr(self.service());
-        let measured = match self {
+        match self {
             Workload::Http => http_kept(addr, samples),
-            Workload::HttpNew => http_new(addr, samples),
+            Workload::HttpNew => http_new(server, addr, samples),
             Workload::TcpEcho => echo_times("TCP", echo::tcp(addr, MESSAGES)?, samples),
-            Workload::UdpEcho => echo_times("UDP", echo::udp(addr, MESSAGES)?, samples),
-            Workload::Idle => idle(&server, addr, samples),
-            Workload::Receive => rate("receives", bulk::send(addr, Until::Elapsed(SPAN))?, samples),
-            Workload::Send => rate("sends", bulk::receive(addr, Until::Elapsed(SPAN))?, samples),
+            Workload::UdpEcho => udp_echo(server, addr, samples),
+            Workload::IdleEcho => idle::echoes(addr, samples),
+            Workload::IdleMemory => idle::memory(server, addr, samples),
+            Workload::Receive | Workload::Send => bulk(self, addr, samples),
             Workload::KeyValue => tools::redis_benchmark(addr, samples),
             Workload::Iperf => tools::iperf(addr, SPAN, samples),
-            Workload::Count(_) | Workload::Start => Ok(()),
-        };
-        measured.map_err(|error| match server.last_words() {
-            words if words.is_empty() => error,
-            words => format!("{error}; its last words: {words}").into(),
-        })
+            Workload::Lossy(_) | Workload::Count(_) | Workload::Start => Ok(()),
+        }
     }
 }
 
@@ -153,59 +182,56 @@ fn http_kept(addr: SocketAddr, samples: &mut Vec<Sample>) -> Result<()> {
     KEPT.into_iter().try_for_each(|connections| tools::wrk(addr, connections, SPAN, samples))
 }
 
-fn http_new(addr: SocketAddr, samples: &mut Vec<Sample>) -> Result<()> {
+fn http_new(server: &Server, addr: SocketAddr, samples: &mut Vec<Sample>) -> Result<()> {
     for clients in NEW {
+        let name = names::at_a_time(clients);
+        let frames = tools::tap_frames()?;
         let times = http::run(addr, clients, Until::Elapsed(SPAN), Reuse::New)?;
-        let name = format!("{clients} at a time");
         samples.push(Sample::more(&name, "requests/s", times.len() as f64 / SPAN.as_secs_f64()));
-        percentiles(&name, &[("p50", 0.5), ("p99", 0.99)], &times, samples);
+        frame_rate(server, &name, frames, samples)?;
+        percentiles(&name, &[(names::MEDIAN, 0.5), (names::TAIL, 0.99)], &times, samples);
+    }
+    Ok(())
+}
+
+fn udp_echo(server: &Server, addr: SocketAddr, samples: &mut Vec<Sample>) -> Result<()> {
+    echo_times("UDP", echo::udp(addr, MESSAGES)?, samples)?;
+    let name = format!("UDP, {AT_ONCE} at once");
+    let frames = tools::tap_frames()?;
+    let answered = echo::udp_at_once(addr, AT_ONCE, Until::Elapsed(SPAN))?;
+    samples.push(Sample::more(&name, "messages/s", answered as f64 / SPAN.as_secs_f64()));
+    frame_rate(server, &name, frames, samples)
+}
+
+/// The frames that have crossed the tap during a span, in both directions.
+fn frame_rate(server: &Server, name: &str, before: u64, samples: &mut Vec<Sample>) -> Result<()> {
+    if server.is_guest() {
+        let frames = (tools::tap_frames()? - before) as f64;
+        samples.push(Sample::more(name, "frames/s", frames / SPAN.as_secs_f64()));
     }
     Ok(())
 }
 
 fn echo_times(name: &str, times: Vec<Duration>, samples: &mut Vec<Sample>) -> Result<()> {
-    percentiles(name, &[("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)], &times, samples);
+    let shares = [(names::MEDIAN, 0.5), (names::TAIL, 0.99), ("p99.9", 0.999)];
+    percentiles(name, &shares, &times, samples);
     Ok(())
 }
 
 fn percentiles(name: &str, shares: &[(&str, f64)], times: &[Duration], samples: &mut Vec<Sample>) {
     samples.extend(shares.iter().filter_map(|(share_name, share)| {
-        Some(Sample::less(&format!("{name}, {share_name}"), "µs", percentile_us(times, *share)?))
+        let name = names::percentile(name, share_name);
+        Some(Sample::less(&name, "µs", percentile_us(times, *share)?))
     }));
 }
 
-fn rate(verb: &str, transfer: bulk::Transfer, samples: &mut Vec<Sample>) -> Result<()> {
-    let rate = transfer.bytes as f64 / 1e6 / transfer.took.as_secs_f64();
-    samples.push(Sample::more(verb, "MB/s", rate));
-    Ok(())
-}
-
-/// Latency and memory with more and more connections on which nothing happens.
-fn idle(server: &Server, addr: SocketAddr, samples: &mut Vec<Sample>) -> Result<()> {
-    let mut connections: Vec<TcpStream> = vec![];
-    request_among_idle(addr, 0, samples)?;
-    let before = server.resident()?;
-    for count in IDLE {
-        while connections.len() < count {
-            let opened = connections.len();
-            connections.push(connect(addr).map_err(|error| format!("after {opened}: {error}"))?);
-        }
-        request_among_idle(addr, count, samples)?;
-        let each = server.resident()?.saturating_sub(before) as f64 / count as f64;
-        let name = format!("memory for each of {count} connections");
-        samples.push(Sample::less(&name, "bytes", each));
-    }
-    Ok(())
-}
-
-fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
-    const PATIENCE: Duration = Duration::from_secs(10);
-    TcpStream::connect_timeout(&addr, PATIENCE)
-}
-
-fn request_among_idle(addr: SocketAddr, count: usize, samples: &mut Vec<Sample>) -> Result<()> {
-    let times = http::run(addr, 1, Until::Count(REQUESTS_AMONG_IDLE), Reuse::Kept)?;
-    percentiles(&format!("a request beside {count}"), &[("p50", 0.5)], &times, samples);
+/// One stream, seen from the server.
+fn bulk(workload: Workload, addr: SocketAddr, samples: &mut Vec<Sample>) -> Result<()> {
+    let (stream, until) = (bulk::connect(addr)?, Until::Elapsed(SPAN));
+    samples.push(match workload {
+        Workload::Send => bulk::receive(stream, until)?.sample(names::SENDS),
+        _ => bulk::send(stream, until)?.sample(names::RECEIVES),
+    });
     Ok(())
 }
 
@@ -219,14 +245,14 @@ fn start(contestant: Contestant, samples: &mut Vec<Sample>) -> Result<()> {
     server.wait_for(Service::Http)?;
     http::run(server.addr(Service::Http), 1, Until::Count(1), Reuse::Kept)?;
     let took = server.started().elapsed();
-    samples.push(Sample::less("start of QEMU to the first answer", "ms", took.as_secs_f64() * 1e3));
+    samples.push(Sample::less(names::FIRST_ANSWER, "ms", took.as_secs_f64() * 1e3));
     std::thread::sleep(Duration::from_secs(2));
-    samples.push(Sample::less("memory of QEMU", "MB", server.resident()? as f64 / 1e6));
+    samples.push(Sample::less(names::QEMU_MEMORY, "MB", server.resident()? as f64 / 1e6));
     let before = server.cpu_time()?;
     std::thread::sleep(REST);
     let used = server.cpu_time()?.saturating_sub(before).as_secs_f64();
     let share = 100.0 * used / REST.as_secs_f64();
-    samples.push(Sample::less("host's processor at rest", "%", share));
+    samples.push(Sample::less(names::AT_REST, "%", share));
     Ok(())
 }
 
@@ -240,7 +266,7 @@ fn count(operation: Operation, contestant: Contestant, samples: &mut Vec<Sample>
     let look = |server: &Server| Ok((server.counter()?.total()?, tools::tap_frames()?));
     let (count, before, after) = operation.observe(&server, look)?;
     let instructions = (after.0 - before.0) as f64;
-    let unit = format!("instructions per {}", operation.unit());
+    let unit = operation.instructions();
     samples.push(Sample::less(&operation.title(), &unit, instructions / count as f64));
     let frames = (after.1 - before.1) as f64;
     samples.push(Sample::less(&operation.title(), "instructions per frame", instructions / frames));

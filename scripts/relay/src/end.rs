@@ -16,8 +16,8 @@ use crate::tap;
 /// The name of an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
-    /// A tap device, and the process in whose network namespace it is, if that is not ours.
-    Tap { name: String, pid: Option<u32> },
+    /// A tap device.
+    Tap { name: String },
     /// Datagrams between two paths, as QEMU's `-netdev dgram` sends and receives them.
     Unix { ours: PathBuf, theirs: PathBuf },
 }
@@ -26,17 +26,10 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected tap:NAME, tap:NAME@PID or unix:OUR_PATH:THEIR_PATH".to_owned();
+        let expected = || "expected tap:NAME or unix:OUR_PATH:THEIR_PATH".to_owned();
         let (kind, rest) = text.split_once(':').ok_or_else(expected)?;
         match kind {
-            "tap" => {
-                let (name, pid) = match rest.split_once('@') {
-                    Some((name, pid)) => (name, Some(pid.parse().map_err(|_| expected())?)),
-                    None => (rest, None),
-                };
-                Some(name).filter(|name| !name.is_empty()).ok_or_else(expected)?;
-                Ok(Address::Tap { name: name.into(), pid })
-            }
+            "tap" if !rest.is_empty() => Ok(Address::Tap { name: rest.into() }),
             "unix" => {
                 let (ours, theirs) = rest.split_once(':').ok_or_else(expected)?;
                 Ok(Address::Unix { ours: ours.into(), theirs: theirs.into() })
@@ -49,7 +42,7 @@ impl FromStr for Address {
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Address::Tap { name, .. } => f.write_str(name),
+            Address::Tap { name } => f.write_str(name),
             Address::Unix { ours, .. } => ours.display().fmt(f),
         }
     }
@@ -69,7 +62,7 @@ impl End {
     /// The tap cannot be attached to, or the path cannot be bound.
     pub(crate) fn open(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Tap { name, pid } => tap::open(name, *pid).map(End::Tap),
+            Address::Tap { name } => tap::open(name).map(End::Tap),
             Address::Unix { ours, theirs } => {
                 // What a relay that was killed has left.
                 let _ = fs::remove_file(ours);
@@ -139,12 +132,10 @@ mod tests {
 
     #[test]
     fn addresses_are_parsed_or_refused() {
-        let tap = |name: &str, pid| Ok(Address::Tap { name: name.into(), pid });
-        assert_eq!("tap:tap0".parse(), tap("tap0", None));
-        assert_eq!("tap:tap1@123".parse(), tap("tap1", Some(123)));
+        assert_eq!("tap:tap0".parse(), Ok(Address::Tap { name: "tap0".into() }));
         let unix = Address::Unix { ours: "/a".into(), theirs: "/b".into() };
         assert_eq!("unix:/a:/b".parse(), Ok(unix));
-        for wrong in ["", "tap0", "tap:", "tap:tap1@", "tap:tap1@x", "unix:/a", "veth:x"] {
+        for wrong in ["", "tap0", "tap:", "unix:/a", "veth:x"] {
             assert!(wrong.parse::<Address>().is_err(), "{wrong:?}");
         }
     }

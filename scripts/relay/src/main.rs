@@ -1,8 +1,8 @@
 //! Passes Ethernet frames between two ends, each direction by the simulation's rules.
 //!
-//! What `tc netem` does where it exists. An end is a tap device, also one in another network
-//! namespace, or a Unix datagram socket as QEMU's `-netdev dgram` has it. Losses follow from a
-//! seed; which frame meets which loss depends on the ends' timing.
+//! What `tc netem` does where it exists. An end is a tap device or a Unix datagram socket as
+//! QEMU's `-netdev dgram` has it. Losses follow from a seed; which frame meets which loss depends
+//! on the ends' timing.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -48,8 +48,8 @@ const QUEUE_MIN: u64 = 1518;
 
 /// Passes Ethernet frames between two ends and loses, delays or damages some.
 ///
-/// An end is tap:NAME, a tap device that exists; tap:NAME@PID, the same in the network namespace of
-/// a process; or unix:OUR_PATH:THEIR_PATH, datagram sockets as QEMU has them with -netdev
+/// An end is tap:NAME, a tap device that exists, or unix:OUR_PATH:THEIR_PATH, datagram sockets as
+/// QEMU has them with -netdev
 /// dgram,id=net0,local.type=unix,local.path=THEIR_PATH,remote.type=unix,remote.path=OUR_PATH
 #[derive(Debug, Parser)]
 struct Arguments {

@@ -4,10 +4,7 @@ use std::{
     ffi::{c_char, c_int, c_uint},
     fs::{File, OpenOptions},
     io,
-    os::{
-        fd::{AsFd, AsRawFd},
-        unix::fs::OpenOptionsExt,
-    },
+    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     thread,
     time::{Duration, Instant},
 };
@@ -15,34 +12,16 @@ use std::{
 use nix::{
     libc::{self, ifreq},
     net::if_::if_nametoindex,
-    sched::{CloneFlags, setns},
 };
 
 /// How long whoever is attached may take to end: a relay follows its QEMU a moment later.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Attaches to the tap device `name`, which must exist; in the network namespace of the process
-/// `pid`, if there is one.
+/// Attaches to the tap device `name`, which must exist.
 ///
 /// # Errors
-/// There is no such device or process, somebody else is attached, or it is not allowed.
-pub(crate) fn open(name: &str, pid: Option<u32>) -> io::Result<File> {
-    let Some(pid) = pid else {
-        return attach(name);
-    };
-    let namespace = File::open(format!("/proc/{pid}/ns/net"))?;
-    // A thread of its own: it does not come back from the namespace. The device does.
-    let attached = thread::scope(|scope| {
-        let inside = scope.spawn(|| {
-            setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
-            attach(name)
-        });
-        inside.join()
-    });
-    attached.expect("attaching does not panic")
-}
-
-fn attach(name: &str) -> io::Result<File> {
+/// There is no such device, somebody else is attached, or it is not allowed.
+pub(crate) fn open(name: &str) -> io::Result<File> {
     // Otherwise a device would be made.
     if_nametoindex(name)?;
     let device = OpenOptions::new()

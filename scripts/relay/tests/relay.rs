@@ -103,6 +103,8 @@ fn frames_pass_unchanged_both_ways() {
 
 #[test]
 fn the_seed_decides_which_frames_are_lost() {
+    /// Fewer than the relay keeps, should the receiver be late.
+    const FRAMES: usize = 900;
     let survivors = |name, seed| {
         let cable = Cable::new(name, &["--loss", "20%", "--seed", seed]);
         let right = cable.right.try_clone().unwrap();
@@ -110,12 +112,12 @@ fn the_seed_decides_which_frames_are_lost() {
             let frames = std::iter::from_fn(|| receive(&right));
             frames.map(|frame| frame[14..18].to_vec()).collect::<Vec<_>>()
         });
-        (0..2000).for_each(|number| cable.send(number));
+        (0..FRAMES as u32).for_each(|number| cable.send(number));
         (receiver.join().unwrap(), cable.end())
     };
     let (one, report) = survivors("one", "1");
-    assert!((1520..1680).contains(&one.len()), "{} of 2000: {report}", one.len());
-    assert!(report.contains(&format!("{} passed, {} lost", one.len(), 2000 - one.len())));
+    assert!((670..770).contains(&one.len()), "{} of {FRAMES}: {report}", one.len());
+    assert!(report.contains(&format!("{} passed, {} lost", one.len(), FRAMES - one.len())));
     assert_eq!(one, survivors("same", "1").0);
     assert_ne!(one, survivors("other", "2").0);
 }
@@ -170,7 +172,7 @@ fn frames_are_relayed_faster_than_a_gigabit_line_has_them() {
 fn bad_arguments_are_named() {
     for (arguments, complaint) in [
         (&["tap:no-such-tap", "unix:/tmp/a:/tmp/b"][..], "no-such-tap: "),
-        (&["tap:tap0", "qemu:x"], "expected tap:NAME, tap:NAME@PID or unix:OUR_PATH:THEIR_PATH"),
+        (&["tap:tap0", "qemu:x"], "expected tap:NAME or unix:OUR_PATH:THEIR_PATH"),
         (&["tap:a", "tap:b", "--loss", "0.02"], "expected a percentage such as 2% or 0.05%"),
         (&["tap:a", "tap:b", "--rtt", "20"], "expected a time such as 20ms"),
         (&["tap:a", "tap:b", "--queue", "1MB"], "--rate"),

@@ -4,7 +4,7 @@
 //! On the host it is a process, and its argument is the address to listen on. As process 1 it is a
 //! whole system: it sets up the network itself.
 //!
-//! - `http`: requests and responses, to the byte those of `apps/httpd`
+//! - `http`: connections of `bench-http`, whose responses are those of `apps/httpd` to the byte
 //! - `services`: echo, discard, and bytes without end
 //! - `init`: what a first process has to do
 
@@ -17,7 +17,7 @@ mod services;
 use std::{
     env,
     error::Error,
-    io,
+    fs, io,
     net::{IpAddr, Ipv4Addr},
     process,
 };
@@ -27,6 +27,9 @@ use tokio::{
     runtime, task,
 };
 
+/// What the kernel gives connections that choose nothing.
+const SYSCTL_CONGESTION: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
+
 fn main() -> Result<(), Box<dyn Error>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let server = async {
@@ -34,6 +37,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             1 => init::set_up().await.map(|()| Ipv4Addr::UNSPECIFIED.into())?,
             _ => env::args().nth(1).ok_or("the address to listen on is missing")?.parse()?,
         };
+        let control = fs::read_to_string(SYSCTL_CONGESTION)?;
+        println!("bench-server: congestion control: {}", control.trim());
         Ok(serve_all(address).await?)
     };
     runtime.block_on(task::LocalSet::new().run_until(server))

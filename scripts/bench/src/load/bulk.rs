@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::Until;
+use crate::results::Sample;
 
 /// Bytes written or read at a time.
 const CHUNK_LEN: usize = 128 * 1024;
@@ -20,12 +21,29 @@ pub(crate) struct Transfer {
     pub(crate) took: Duration,
 }
 
+impl Transfer {
+    /// Its rate.
+    pub(crate) fn sample(&self, name: &str) -> Sample {
+        Sample::more(name, "MB/s", self.bytes as f64 / 1e6 / self.took.as_secs_f64())
+    }
+}
+
+/// Connects to a server.
+///
+/// # Errors
+/// It does not answer.
+pub(crate) fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
 /// Sends until then, and waits until the server has taken everything and closed its end.
 ///
 /// # Errors
 /// The connection breaks or stands still.
-pub(crate) fn send(addr: SocketAddr, until: Until) -> io::Result<Transfer> {
-    let mut stream = connect(addr)?;
+pub(crate) fn send(mut stream: TcpStream, until: Until) -> io::Result<Transfer> {
     let chunk = vec![0x5a; CHUNK_LEN];
     let (began, mut bytes) = (Instant::now(), 0);
     while !until.is_over(bytes, began) {
@@ -43,8 +61,7 @@ pub(crate) fn send(addr: SocketAddr, until: Until) -> io::Result<Transfer> {
 ///
 /// # Errors
 /// The connection breaks or stands still.
-pub(crate) fn receive(addr: SocketAddr, until: Until) -> io::Result<Transfer> {
-    let mut stream = connect(addr)?;
+pub(crate) fn receive(mut stream: TcpStream, until: Until) -> io::Result<Transfer> {
     let mut chunk = vec![0; CHUNK_LEN];
     stream.read_exact(&mut chunk[..1])?;
     let (began, mut bytes) = (Instant::now(), 0);
@@ -55,11 +72,4 @@ pub(crate) fn receive(addr: SocketAddr, until: Until) -> io::Result<Transfer> {
         }
     }
     Ok(Transfer { bytes, took: began.elapsed() })
-}
-
-fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(stream)
 }

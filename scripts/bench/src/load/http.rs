@@ -54,6 +54,22 @@ pub(crate) fn run(
     runtime.block_on(task::LocalSet::new().run_until(clients))
 }
 
+/// Whether a server that may not be there yet answers a request. A SYN waits so long for its answer.
+///
+/// # Errors
+/// It answers something else.
+pub(crate) fn answers(addr: SocketAddr, patience: Duration) -> io::Result<bool> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let asked = runtime.block_on(async {
+        let mut stream = tokio::time::timeout(patience, connect(addr)).await??;
+        within(exchange(&mut stream, &request(""), &response(""))).await
+    });
+    match asked {
+        Err(error) if error.kind() == io::ErrorKind::Other => Err(error),
+        asked => Ok(asked.is_ok()),
+    }
+}
+
 async fn keep(addr: SocketAddr, until: Until) -> io::Result<Vec<Duration>> {
     let (request, response) = (request(""), response(""));
     let mut stream = connect(addr).await?;
@@ -123,4 +139,47 @@ fn response(fields: &str) -> Vec<u8> {
          Content-Length: {BODY_LEN}\r\n{fields}\r\n"
     );
     head.bytes().chain(0..BODY_LEN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        thread,
+    };
+
+    use super::*;
+
+    /// What is made of a server that answers once, so.
+    fn asked_of(answer: Vec<u8>) -> io::Result<bool> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let addr = listener.local_addr()?;
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client comes");
+            let mut asked = vec![0; request("").len()];
+            stream.read_exact(&mut asked).expect("it asks");
+            assert_eq!(asked, request(""));
+            stream.write_all(&answer).expect("it listens");
+        });
+        let is_answered = answers(addr, PATIENCE);
+        server.join().expect("the server does not panic");
+        is_answered
+    }
+
+    #[test]
+    fn only_the_whole_answer_is_one() {
+        assert!(asked_of(response("")).expect("the right answer"));
+        assert!(!asked_of(response("")[1..].to_vec()).expect("none yet"));
+        let wrong = asked_of(response("").iter().rev().copied().collect());
+        assert!(wrong.expect_err("a wrong answer").to_string().contains("wrong response"));
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_yet_does_not_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("it has one");
+        drop(listener);
+        assert!(!answers(addr, PATIENCE).expect("nothing wrong"));
+    }
 }

@@ -8,16 +8,20 @@
 
 #![no_std]
 
+extern crate alloc;
 extern crate axstd as std;
 
+use alloc::vec;
 use std::{
-    io,
+    io::{self, prelude::*},
     net::{TcpListener, TcpStream},
     println, thread,
 };
 
+use bench_http::HEAD_LEN_MAX;
+
 /// Bytes read or written at a time: those of `apps/echo`.
-pub const BUFFER_LEN: usize = 16 * 1024;
+const BUFFER_LEN: usize = 16 * 1024;
 
 /// Serves each connection in a thread of its own, for ever.
 pub fn serve(port: u16, service: fn(TcpStream) -> io::Result<()>) {
@@ -44,5 +48,63 @@ fn listen(port: u16, serve: impl Fn(TcpStream)) {
             Ok((stream, _peer)) => serve(stream),
             Err(error) => println!("bench-upstream: accept: {error:?}"),
         }
+    }
+}
+
+/// Answers requests, as long as they are understood.
+///
+/// # Errors
+/// The connection breaks.
+pub fn http(mut stream: TcpStream) -> io::Result<()> {
+    let (mut chunk, mut input, mut output) = (vec![0; HEAD_LEN_MAX], vec![], vec![]);
+    loop {
+        let len = stream.read(&mut chunk)?;
+        if len == 0 {
+            return stream.shutdown();
+        }
+        input.extend_from_slice(&chunk[..len]);
+        let Ok(is_last) = bench_http::answer(&mut input, &mut output) else {
+            return stream.shutdown();
+        };
+        stream.write_all(&output)?;
+        output.clear();
+        if is_last {
+            return stream.shutdown();
+        }
+    }
+}
+
+/// Sends back what comes.
+///
+/// # Errors
+/// The connection breaks.
+pub fn echo(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_LEN];
+    loop {
+        match stream.read(&mut buffer)? {
+            0 => return stream.shutdown(),
+            len => stream.write_all(&buffer[..len])?,
+        }
+    }
+}
+
+/// Takes what comes.
+///
+/// # Errors
+/// The connection breaks.
+pub fn discard(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_LEN];
+    while stream.read(&mut buffer)? > 0 {}
+    stream.shutdown()
+}
+
+/// Sends without end.
+///
+/// # Errors
+/// The connection breaks.
+pub fn generate(mut stream: TcpStream) -> io::Result<()> {
+    let chunk = vec![b'x'; BUFFER_LEN];
+    loop {
+        stream.write_all(&chunk)?;
     }
 }
