@@ -9,7 +9,7 @@ use core::{
 use netdev::{DeviceInfo, MacAddress, Offloads, Transmitter, TxOffload};
 
 use super::{
-    address::{self, Address},
+    address::{self, Address, multicast_mac},
     membership::Membership,
     neighbour,
 };
@@ -128,6 +128,8 @@ pub(crate) struct Interface {
     pub(crate) autoconf: Autoconf,
     /// Flows with something to send here or to settle, oldest first.
     pub(crate) dirty: VecDeque<FlowId>,
+    /// What is left to do waits for room in the device, which tells when there is some.
+    pub(crate) is_blocked: bool,
     /// Frames of the stack's own, which go before everything else.
     queue: VecDeque<Vec<u8>>,
 }
@@ -147,6 +149,7 @@ impl Interface {
             membership: Membership::default(),
             autoconf: Autoconf::default(),
             dirty: VecDeque::new(),
+            is_blocked: false,
             queue: VecDeque::new(),
         }
     }
@@ -155,8 +158,24 @@ impl Interface {
         self.id == InterfaceId::LOOPBACK
     }
 
+    /// Whether there is something to do that a turn could do.
     pub(crate) fn has_work(&self) -> bool {
-        !(self.dirty.is_empty() && self.queue.is_empty() && self.unannounced.is_empty())
+        let has_frames =
+            !(self.dirty.is_empty() && self.queue.is_empty() && self.unannounced.is_empty());
+        has_frames && !self.is_blocked || !self.is_filtered()
+    }
+
+    /// Whether the device knows which groups are for us. The loopback interface's need not.
+    fn is_filtered(&self) -> bool {
+        self.membership.is_filtered() || self.is_loopback()
+    }
+
+    /// The groups that the device is to let through, if they have changed since the last call.
+    pub(crate) fn multicast_filter(&mut self) -> Option<Vec<MacAddress>> {
+        let mut groups: Vec<_> = self.membership.for_filter()?.map(multicast_mac).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        Some(groups)
     }
 
     /// Queues a frame of the stack's own. Returns whether there was room.
