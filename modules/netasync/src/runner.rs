@@ -128,7 +128,8 @@ impl<D: Device> Runner<D> {
         }
     }
 
-    /// One turn: due timers, ready tasks, the stack. Never sleeps.
+    /// One turn: due timers, ready tasks, the stack. Never sleeps; a caller who wants to asks
+    /// [`may_sleep`](Self::may_sleep) after it.
     ///
     /// ```
     /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
@@ -140,8 +141,25 @@ impl<D: Device> Runner<D> {
     /// assert!(matches!(runner.turn(), Next::At(_)), "the caller may sleep");
     /// ```
     pub fn turn(&mut self) -> Next {
+        self.device.mask_interrupts();
         let _entered = self.handle.enter();
         self.turn_within()
+    }
+
+    /// Asks the device for an interrupt when there is something to do. Returns whether there is
+    /// nothing yet: otherwise none may come, and the caller turns again instead of sleeping.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # let mut runner = world::host();
+    /// use netstack::Next;
+    ///
+    /// while runner.turn() == Next::Now || !runner.may_sleep() {}
+    /// runner.handle().spawn(async {});
+    /// assert!(!runner.may_sleep(), "a task is ready");
+    /// ```
+    pub fn may_sleep(&mut self) -> bool {
+        !self.wake.is_raised() && self.device.unmask_interrupts()
     }
 
     /// The same within the runtime.
@@ -163,7 +181,7 @@ impl<D: Device> Runner<D> {
     }
 
     fn sleep(&mut self, deadline: Option<netstack::Instant>) {
-        if self.device.unmask_interrupts() {
+        if self.may_sleep() {
             let ready = || self.wake.is_raised();
             self.handle.0.machine.sleep(deadline, &ready);
         }

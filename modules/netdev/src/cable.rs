@@ -65,6 +65,8 @@ pub struct CableReceiver(Queue);
 pub struct CableTransmitter {
     queue: Queue,
     frame_len_max: usize,
+    /// Somebody has been told that there is no room.
+    is_awaited: bool,
 }
 
 /// Joins two devices with the given addresses; both have an MTU of `mtu` bytes.
@@ -82,7 +84,11 @@ pub fn cable(left: MacAddress, right: MacAddress, mtu: usize) -> (CableEnd, Cabl
     let end = |mac, rx: &Queue, tx: &Queue| CableEnd {
         info: DeviceInfo { mac, mtu, offloads: Offloads::default() },
         rx: CableReceiver(rx.clone()),
-        tx: CableTransmitter { queue: tx.clone(), frame_len_max: mtu + ETHERNET_HEADER_LEN },
+        tx: CableTransmitter {
+            queue: tx.clone(),
+            frame_len_max: mtu + ETHERNET_HEADER_LEN,
+            is_awaited: false,
+        },
     };
     (end(left, &to_left, &to_right), end(right, &to_right, &to_left))
 }
@@ -100,7 +106,10 @@ impl Device for CableEnd {
     }
 
     fn unmask_interrupts(&mut self) -> bool {
-        self.rx.0.borrow().is_empty()
+        match self.tx.is_awaited {
+            true => !self.tx.has_room(),
+            false => self.rx.0.borrow().is_empty(),
+        }
     }
 
     fn mask_interrupts(&mut self) {}
@@ -113,9 +122,16 @@ impl Receiver for CableReceiver {
     }
 }
 
+impl CableTransmitter {
+    fn has_room(&self) -> bool {
+        self.queue.borrow().len() < CAPACITY
+    }
+}
+
 impl Transmitter for CableTransmitter {
     fn is_ready(&mut self) -> bool {
-        self.queue.borrow().len() < CAPACITY
+        self.is_awaited = !self.has_room();
+        !self.is_awaited
     }
 
     fn segmented_len_max(&mut self) -> usize {

@@ -223,8 +223,9 @@ pub trait Device {
         true
     }
 
-    /// Asks for an interrupt at the next received frame and, if the transmitter has said that it is
-    /// not ready, when it is.
+    /// Asks for an interrupt at the next received frame or, if the transmitter has said last that it
+    /// is not ready, when it is: a frame may need an answer, so none is taken meanwhile. More
+    /// interrupts than that may come.
     ///
     /// Returns false when that has happened already: then none may come for it, and the caller must
     /// poll instead of sleeping.
@@ -248,6 +249,20 @@ pub trait Device {
     /// assert!(right.unmask_interrupts(), "all has been received");
     /// ```
     fn mask_interrupts(&mut self);
+
+    /// Has the device keep frames to other stations away, and those to other groups than these and
+    /// to everybody. It may let more through, as it does until this is called, and do it a moment
+    /// later. A device that cannot filter does nothing.
+    ///
+    /// ```
+    /// # use netdev::{Device, Receiver, Transmitter, TxOffload, cable::cable};
+    /// # let (mut left, mut right) = cable([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], 1500);
+    /// let all_nodes = [0x33, 0x33, 0, 0, 0, 1];
+    /// right.set_multicast_filter(&[all_nodes]);
+    /// left.split().1.transmit(60, TxOffload::default(), |frame| frame[..6].fill(1));
+    /// assert!(right.split().0.receive(|_, _| ()).is_some(), "a cable filters nothing");
+    /// ```
+    fn set_multicast_filter(&mut self, _groups: &[MacAddress]) {}
 }
 
 /// The receiving half of a [`Device`].

@@ -15,7 +15,7 @@
 use alloc::{rc::Rc, vec::Vec};
 use core::{cell::RefCell, fmt};
 
-use crate::{Device, DeviceInfo, Receiver, RxOffload, Transmitter, TxOffload};
+use crate::{Device, DeviceInfo, MacAddress, Receiver, RxOffload, Transmitter, TxOffload};
 
 /// Frames are never cut; this is what tcpdump writes for that.
 const SNAP_LEN: u32 = 262_144;
@@ -225,6 +225,10 @@ impl<D: Device, W: Sink> Device for Tap<D, W> {
 
     fn mask_interrupts(&mut self) {
         self.shared.borrow_mut().device.mask_interrupts();
+    }
+
+    fn set_multicast_filter(&mut self, groups: &[MacAddress]) {
+        self.shared.borrow_mut().device.set_multicast_filter(groups);
     }
 }
 

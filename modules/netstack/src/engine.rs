@@ -129,7 +129,11 @@ impl Engine {
         }
         let (rx, tx) = device.split();
         let is_done = self.turn(id, rx, tx, budget);
-        tx.flush();
+        // Before the frames leave that ask for answers to a new group.
+        if let Some(groups) = self.ip.interface_mut(id).multicast_filter() {
+            device.set_multicast_filter(&groups);
+        }
+        device.split().1.flush();
         // After the device: what it brought may have an answer within this host.
         let is_loopback_done = !self.has_work_on_loopback() || self.turn_of_loopback(budget);
         if !had_work && self.has_work_beside(id) {
@@ -172,7 +176,7 @@ impl Engine {
         is_done
     }
 
-    /// Returns whether nothing is left to do.
+    /// Returns whether nothing is left to do that there is room for.
     fn turn(
         &mut self,
         id: InterfaceId,
@@ -187,7 +191,11 @@ impl Engine {
         self.refresh_paths();
         let more_to_send = self.egress(id, tx, budget);
         let is_flushed = self.ip.flush(id, tx);
-        !more_to_receive && !more_to_send && is_flushed
+        let is_done = !more_to_receive && !more_to_send && is_flushed;
+        // Asked last, so that the device knows that somebody waits.
+        let is_blocked = !is_done && !tx.is_ready();
+        self.ip.interface_mut(id).is_blocked = is_blocked;
+        is_done || is_blocked
     }
 
     fn expire_deadlines(&mut self) {

@@ -26,18 +26,18 @@ pub enum OpenError {
     Config(virtio_drivers::Error),
     /// It does not accept these feature bits, although it has offered them.
     FeaturesRefused(u64),
-    /// It lacks this queue: 0 receives, 1 transmits.
+    /// It lacks this queue: 0 receives, 1 transmits, 2 controls.
     NoQueue(u16),
     /// One of its queues has too few descriptors.
     QueueTooSmall {
-        /// The queue: 0 receives, 1 transmits.
+        /// The queue: 0 receives, 1 transmits, 2 controls.
         queue: u16,
         /// Descriptors that it has.
         size_max: u32,
         /// Descriptors that the driver needs.
         size: usize,
     },
-    /// It did not enable this queue: 0 receives, 1 transmits.
+    /// It did not enable this queue: 0 receives, 1 transmits, 2 controls.
     QueueRefused(u16),
     /// There is no memory for the rings or the buffers.
     NoMemory,
@@ -75,6 +75,10 @@ pub(crate) struct Direction(pub(crate) u16);
 
 impl fmt::Display for Direction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0 == crate::receive::QUEUE { "receive" } else { "transmit" })
+        f.write_str(match self.0 {
+            crate::receive::QUEUE => "receive",
+            crate::control::QUEUE => "control",
+            _ => "transmit",
+        })
     }
 }

@@ -22,10 +22,14 @@ const F_HOST_TSO4: u64 = 1 << 11;
 const F_HOST_TSO6: u64 = 1 << 12;
 const F_MRG_RXBUF: u64 = 1 << 15;
 const F_STATUS: u64 = 1 << 16;
+const F_CTRL_VQ: u64 = 1 << 17;
+const F_CTRL_RX: u64 = 1 << 18;
 const F_VERSION_1: u64 = 1 << 32;
 
 /// What is taken when it is offered.
 const WANTED: u64 = F_VERSION_1 | F_MAC | F_STATUS | F_CSUM | F_GUEST_CSUM | F_MRG_RXBUF;
+/// What is taken when all of it is offered.
+const CONTROL: u64 = F_CTRL_VQ | F_CTRL_RX;
 /// What is taken when others are (5.1.3.1). This driver receives long frames in several buffers.
 const DEPENDENT: [(u64, u64); 4] = [
     (F_GUEST_TSO4, F_GUEST_CSUM | F_MRG_RXBUF),
@@ -58,6 +62,11 @@ impl Features {
     /// Whether a received frame may take several buffers.
     pub(crate) fn mergeable(self) -> bool {
         self.has(F_MRG_RXBUF)
+    }
+
+    /// Whether the device filters by command.
+    pub(crate) fn control(self) -> bool {
+        self.has(CONTROL)
     }
 
     /// Whether the device cuts frames of any kind.
@@ -139,6 +148,9 @@ fn choose_features(transport: &mut impl Transport) -> Result<Features, OpenError
         return Err(OpenError::NoMac);
     }
     let mut features = Features(offered & WANTED);
+    if offered & CONTROL == CONTROL {
+        features.0 |= CONTROL;
+    }
     for (feature, needed) in DEPENDENT {
         if features.0 & needed == needed {
             features.0 |= offered & feature;

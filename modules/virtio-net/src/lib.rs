@@ -3,9 +3,10 @@
 //!
 //! It is the network device alone, on top of the transports and the hardware abstraction of
 //! `virtio-drivers`. It neither looks for devices nor installs interrupt handlers, never waits for
-//! a transmission, and asks for interrupts only while its owner sleeps. Checksums, the cutting of
-//! TCP into segments and their joining are left to the device if it offers that. One queue per
-//! direction, and modern devices (Virtio 1.0 and later) only.
+//! a transmission or for a command, and asks for interrupts only while its owner sleeps. Checksums,
+//! the cutting of TCP into segments and their joining, and the filtering of stations and groups are
+//! left to the device if it offers that. One queue per direction, and modern devices (Virtio 1.0 and
+//! later) only.
 //!
 //! The device is not trusted: whatever it writes into its rings, the driver neither panics nor
 //! touches memory other than its own. A device that breaks the rules of the rings is given up on:
@@ -13,6 +14,7 @@
 //!
 //! - `lib.rs`: [`VirtioNet`], the device
 //! - `receive.rs`, `transmit.rs`: its two halves
+//! - `control.rs`: which frames it lets through
 //! - `header.rs`: what stands before each frame
 //! - `ring.rs`: a virtqueue and its buffers, guarded against the device
 //! - `dma.rs`: the memory of both
@@ -26,6 +28,7 @@
 
 extern crate alloc;
 
+mod control;
 mod dma;
 mod error;
 mod header;
@@ -37,11 +40,12 @@ mod transmit;
 
 use alloc::sync::Arc;
 
-use netdev::{Device, DeviceInfo};
+use netdev::{Device, DeviceInfo, MacAddress};
 use spin::Mutex;
 use virtio_drivers::Hal;
 use virtio_drivers::transport::{DeviceStatus, Transport};
 
+use control::Control;
 pub use error::OpenError;
 pub use receive::ReceiveQueue;
 pub use transmit::TransmitQueue;
@@ -64,6 +68,7 @@ pub struct VirtioNet<H: Hal, T: Transport> {
     transport: Arc<Mutex<T>>,
     rx: ReceiveQueue<H, T>,
     tx: TransmitQueue<H, T>,
+    control: Option<Control<H, T>>,
 }
 
 impl<H: Hal, T: Transport> VirtioNet<H, T> {
@@ -95,6 +100,7 @@ impl<H: Hal, T: Transport> VirtioNet<H, T> {
         let settings = init::negotiate(&mut *transport.lock())?;
         let mut rx = ReceiveQueue::new(transport, settings.features)?;
         let tx = TransmitQueue::new(transport, settings.features, settings.info.mtu)?;
+        let control = settings.features.control().then(|| Control::new(transport)).transpose()?;
         transport.lock().finish_init();
         rx.announce();
         Ok(Self {
@@ -103,6 +109,7 @@ impl<H: Hal, T: Transport> VirtioNet<H, T> {
             transport: transport.clone(),
             rx,
             tx,
+            control,
         })
     }
 }
@@ -127,11 +134,26 @@ impl<H: Hal, T: Transport> Device for VirtioNet<H, T> {
     }
 
     fn unmask_interrupts(&mut self) -> bool {
-        self.rx.unmask_interrupts() && self.tx.unmask_interrupts()
+        self.rx.announce();
+        let has_no_answer = self.control.as_mut().is_none_or(Control::unmask_interrupts);
+        let has_nothing = match self.tx.is_awaited() {
+            true => self.tx.unmask_interrupts(),
+            false => self.rx.unmask_interrupts(),
+        };
+        has_no_answer && has_nothing
     }
 
     fn mask_interrupts(&mut self) {
         self.rx.mask_interrupts();
         self.tx.mask_interrupts();
+        if let Some(control) = &mut self.control {
+            control.mask_interrupts();
+        }
+    }
+
+    fn set_multicast_filter(&mut self, groups: &[MacAddress]) {
+        if let Some(control) = &mut self.control {
+            control.set_groups(groups);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The PCI transport with one MSI-X interrupt for both queues, and doorbells that cost one access.
+//! The PCI transport with one MSI-X interrupt for all queues, and doorbells that cost one access.
 //!
 //! Interrupts by message need no acknowledgement, so that a handler need not reach the device.
 //! Changes of configuration do not interrupt.
@@ -20,7 +20,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use capability::{Function, Notify, Region};
 pub use error::{MsixError, Structure};
 
-/// Queues with a doorbell of their own: one per direction.
+/// Queues with a doorbell at hand: one per direction, not the control queue's, which is rarely rung.
 const QUEUES: usize = 2;
 
 /// No interrupt (4.1.4.3).

@@ -88,11 +88,7 @@ impl<H: Hal, T: Transport> ReceiveQueue<H, T> {
 
     /// Of a broken device nothing is waiting, and nothing to come: its owner may sleep.
     pub(crate) fn unmask_interrupts(&mut self) -> bool {
-        if self.ring.is_broken() {
-            return true;
-        }
-        self.ring.announce();
-        self.ring.unmask_interrupts()
+        self.ring.is_broken() || self.ring.unmask_interrupts()
     }
 
     /// Collects the buffers of the next frame in `parts`. False if they are not all there yet.

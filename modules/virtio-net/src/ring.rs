@@ -1,7 +1,8 @@
 //! A split virtqueue (2.7) whose buffers are one region of memory, guarded against the device.
 //!
-//! A buffer is named by its descriptor, and there is one descriptor per buffer. What the device
-//! returns is checked against records that it cannot reach.
+//! A buffer is named by its descriptor, and there is one descriptor per buffer; a request to the
+//! device has two, by the first of which it is named. What the device returns is checked against
+//! records that it cannot reach.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -16,6 +17,7 @@ use virtio_drivers::transport::Transport;
 use virtio_drivers::{BufferDirection, Hal};
 
 use crate::OpenError;
+use crate::control;
 use crate::dma::Dma;
 use crate::error::Direction;
 use crate::init;
@@ -26,6 +28,8 @@ const SIZE_MAX: u32 = 1024;
 /// Descriptors of a queue at least: the longest frame takes 17 buffers of 4 KiB.
 const SIZE_MIN: u32 = 32;
 
+/// `VIRTQ_DESC_F_NEXT` (2.7.5).
+const DESCRIPTOR_NEXT: u16 = 1;
 /// `VIRTQ_DESC_F_WRITE` (2.7.5).
 const DESCRIPTOR_WRITE: u16 = 2;
 const DESCRIPTOR_LEN: usize = 16;
@@ -159,16 +163,33 @@ impl<H: Hal, T: Transport> Ring<H, T> {
     /// Says where the buffer of a descriptor is, which the device must not have.
     pub(crate) fn place(&mut self, id: u16, offset: usize, len: usize) {
         assert!(!self.is_posted(id), "the device has buffer {id}");
+        let flags = if self.is_written { DESCRIPTOR_WRITE } else { 0 };
+        self.describe(id, (offset, len), flags, 0);
+    }
+
+    /// Says where the device reads a request and where it writes the answer, each by offset and
+    /// length. Posted by the descriptor, it takes the next one, too.
+    pub(crate) fn place_request(
+        &mut self,
+        id: u16,
+        request: (usize, usize),
+        answer: (usize, usize),
+    ) {
+        let next = id + 1;
+        let has_any = self.is_posted(id) || self.is_posted(next);
+        assert!(!has_any, "the device has request {id}");
+        self.describe(id, request, DESCRIPTOR_NEXT, next);
+        self.describe(next, answer, DESCRIPTOR_WRITE, 0);
+    }
+
+    /// Writes a descriptor that the device does not have.
+    fn describe(&mut self, id: u16, (offset, len): (usize, usize), flags: u16, next: u16) {
         // Nothing beyond the region is ever given away.
         self.buffers.pointer(offset, len);
-        let descriptor = Descriptor {
-            address: self.buffers.physical(offset),
-            len: len as u32,
-            flags: if self.is_written { DESCRIPTOR_WRITE } else { 0 },
-            next: 0,
-        };
-        // SAFETY: the table has `size` entries, as `is_posted` has, and the device does not read
-        // this one.
+        let address = self.buffers.physical(offset);
+        let descriptor = Descriptor { address, len: len as u32, flags, next };
+        // SAFETY: the table has `size` entries, as `is_posted` has, which the callers have looked
+        // into, and the device does not read this one.
         unsafe { self.areas.descriptors.add(id.into()).write_volatile(descriptor) };
     }
 
@@ -341,9 +362,12 @@ impl Layout {
 
 /// As large as the device's, but a power of two (2.7).
 fn choose_size(size_max: u32, queue: u16) -> Result<u16, OpenError> {
+    let size_min = if queue == control::QUEUE { control::DESCRIPTORS } else { SIZE_MIN };
     match size_max {
         0 => Err(OpenError::NoQueue(queue)),
-        1..SIZE_MIN => Err(OpenError::QueueTooSmall { queue, size_max, size: SIZE_MIN as usize }),
+        _ if size_max < size_min => {
+            Err(OpenError::QueueTooSmall { queue, size_max, size: size_min as usize })
+        }
         _ => Ok(1 << size_max.min(SIZE_MAX).ilog2()),
     }
 }

@@ -82,9 +82,15 @@ impl<H: Hal, T: Transport> TransmitQueue<H, T> {
         self.ring.set_interrupts(false);
     }
 
-    /// Asks for an interrupt if somebody waits for room, unless there is some.
+    /// Whether somebody waits for room. Of a broken device nobody does.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.is_awaited && !self.ring.is_broken()
+    }
+
+    /// Asks for an interrupt when a frame has been sent, unless one has, or it turns out that none
+    /// will be. Then false.
     pub(crate) fn unmask_interrupts(&mut self) -> bool {
-        !self.is_awaited || self.ring.is_broken() || self.ring.unmask_interrupts()
+        self.ring.unmask_interrupts() && !self.ring.is_broken()
     }
 
     /// Takes back what was sent. A device may be done with frames in any order; their memory is

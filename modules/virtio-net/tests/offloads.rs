@@ -123,14 +123,44 @@ fn room_interrupts_only_who_waits_for_it() {
         net.split().1.transmit(60, PLAIN, |_| ());
     }
     assert!(net.unmask_interrupts());
-    assert!(device.may_interrupt(TX) && device.may_interrupt(RX));
+    assert!(device.may_interrupt(TX));
+    assert!(!device.may_interrupt(RX), "a frame may need an answer, for which there is no room");
     net.mask_interrupts();
     assert!(!device.may_interrupt(TX));
     device.send().unwrap();
     assert!(!net.unmask_interrupts(), "there is room");
     assert!(net.split().1.is_ready());
     assert!(net.unmask_interrupts());
-    assert!(!device.may_interrupt(TX));
+    assert!(!device.may_interrupt(TX) && device.may_interrupt(RX));
+}
+
+#[test]
+fn a_frame_that_waits_does_not_keep_awake_who_has_no_room_to_answer_it() {
+    let (mut net, device) = open_with_offloads();
+    while net.split().1.is_ready() {
+        net.split().1.transmit(60, PLAIN, |_| ());
+    }
+    assert!(device.deliver(&frame(1)));
+    assert!(net.unmask_interrupts(), "there is nothing to be done");
+    device.send().unwrap();
+    assert!(!net.unmask_interrupts() && net.split().1.is_ready());
+    assert!(!net.unmask_interrupts(), "the frame is waiting");
+    assert_eq!(receive_all(&mut net), [frame(1)]);
+    assert!(net.unmask_interrupts());
+}
+
+/// Its transmitter is ready then, for ever.
+#[test]
+fn a_device_that_breaks_while_somebody_waits_for_room_wakes_him() {
+    let (mut net, device) = open_with_offloads();
+    while net.split().1.is_ready() {
+        net.split().1.transmit(60, PLAIN, |_| ());
+    }
+    assert!(net.unmask_interrupts());
+    net.mask_interrupts();
+    device.jump_used(TX, 1000);
+    assert!(!net.unmask_interrupts());
+    assert!(net.split().1.is_ready() && net.unmask_interrupts());
 }
 
 #[test]

@@ -35,7 +35,7 @@ struct Second {
 }
 
 impl ActivityLog {
-    pub(crate) fn turned(&mut self, now: Instant, had_frames: bool, sent: u64, polls: u64) {
+    pub(crate) fn turned(&mut self, now: Instant, frames: u64, polls: u64) {
         if now - self.since >= Duration::from_secs(1) {
             self.worst = self.worst();
             self.second = Second::default();
@@ -44,8 +44,8 @@ impl ActivityLog {
         let second = &mut self.second;
         second.turns += 1;
         second.polls += polls;
-        second.frames += sent + u64::from(had_frames);
-        second.fruitless_turns += u64::from(!had_frames && sent == 0 && polls == 0);
+        second.frames += frames;
+        second.fruitless_turns += u64::from(frames == 0 && polls == 0);
     }
 
     pub(crate) fn worst(&self) -> Activity {

@@ -71,7 +71,7 @@ pub use capture::Capture;
 pub use clock::Clock;
 pub use meter::{Meter, Watched};
 pub use network::{Direction, HostConfig, HostId, Network, Outcome, Partition};
-pub use nic::{Card, Reception};
+pub use nic::{Card, Pace, Reception};
 pub use rng::Rng;
 pub use scenario::gauges;
 pub use seeds::{Failure, check, check_plan};

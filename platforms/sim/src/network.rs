@@ -27,6 +27,8 @@ const PROBE_ONE_IN: u64 = 8;
 /// Streams of the network's random numbers. Links follow from here on, two per host.
 const STREAM_NETWORK: u64 = 1 << 32;
 const STREAM_LINKS: u64 = 2 << 32;
+/// And cards from here on, one per host.
+const STREAM_CARDS: u64 = 3 << 32;
 
 /// A host's number on its network, from zero.
 pub type HostId = usize;
@@ -36,7 +38,7 @@ pub type HostId = usize;
 pub struct HostConfig {
     /// Frames that the card holds for the host; what exceeds it is lost.
     pub rx_ring: usize,
-    /// Frames that the host can send in one turn.
+    /// Frames that the card holds for the link; the host waits for room.
     pub tx_ring: usize,
     /// What the card does for the host.
     pub card: Card,
@@ -102,7 +104,7 @@ struct Host {
     meter: Meter,
     activity: ActivityLog,
     next: Next,
-    /// Something outside of the host has called it.
+    /// It must be turned: something outside of it has called it, or it may not sleep.
     is_called: bool,
 }
 
@@ -163,7 +165,8 @@ impl Network {
         let id = self.switch.add_port();
         let last = u8::try_from(id + 1).ok().filter(|&last| last <= 250).expect("a /24 is full");
         let HostConfig { rx_ring, tx_ring, card, .. } = config;
-        let (nic, port) = nic([2, 0, 0, 0, 0, last], rx_ring, tx_ring, card);
+        let rng = Rng::new(self.seed, STREAM_CARDS + id as u64);
+        let (nic, port) = nic([2, 0, 0, 0, 0, last], (rx_ring, tx_ring), card, rng);
         let recorder = Recorder { clock: self.clock.clone(), capture: config.capture };
         let stack = Config {
             addressing: Addressing::Static(Ipv4Config {
@@ -210,10 +213,11 @@ impl Network {
         self.partitions.push(partition);
     }
 
-    /// From now on every link carries everything, after `delay`.
+    /// From now on every link carries everything, after `delay`, and no card pauses.
     pub fn heal(&mut self, delay: Duration) {
         self.partitions.clear();
         for host in &mut self.hosts {
+            host.port.heal();
             for lane in [&mut host.up, &mut host.down] {
                 lane.impairment.set_rules(Rules { delay, ..Rules::default() });
             }
@@ -309,6 +313,7 @@ impl Network {
     fn settle(&mut self) -> Result<(), Outcome> {
         for _ in 0..TURNS_PER_INSTANT_MAX {
             self.deliver_due();
+            (0..self.hosts.len()).for_each(|id| self.drain(id));
             let due = (0..self.hosts.len()).filter(|&id| self.is_due(id)).collect::<Vec<_>>();
             if !due.is_empty() {
                 due.into_iter().for_each(|id| self.turn(id));
@@ -326,23 +331,28 @@ impl Network {
             Next::At(at) => at <= self.now(),
             Next::Idle => false,
         };
-        by_time || host.is_called || host.port.has_waiting()
+        by_time || host.is_called || host.port.is_interrupted()
     }
 
-    /// Turns a host and puts what it sends on its link. Returns frames sent.
+    /// Turns a host, and puts on its link what its card takes at once.
     fn turn(&mut self, id: HostId) {
         let now = self.clock.now();
         let host = &mut self.hosts[id];
-        host.is_called = false;
-        let (had_frames, polls) = (host.port.has_waiting(), host.meter.polls());
-        host.next = host.runner.turn();
-        let mut sent = 0;
-        while let Some(frame) = self.hosts[id].port.take() {
-            sent += 1;
+        let (frames, polls) = host.turn();
+        host.activity.turned(now, frames, polls);
+        // Now and then the card is done with something before the host asks for an interrupt.
+        if self.rng.one_in(2) {
+            self.drain(id);
+        }
+        self.hosts[id].rest();
+        self.drain(id);
+    }
+
+    /// Puts on a host's link what its card takes now.
+    fn drain(&mut self, id: HostId) {
+        while let Some(frame) = self.hosts[id].port.take(self.clock.now()) {
             self.launch(id, Place::Switch, &frame);
         }
-        let host = &mut self.hosts[id];
-        host.activity.turned(now, had_frames, sent, host.meter.polls() - polls);
     }
 
     /// When all sleep: a turn that nobody asked for must find nothing to do.
@@ -352,10 +362,9 @@ impl Network {
         }
         for id in 0..self.hosts.len() {
             let host = &mut self.hosts[id];
-            let polls = host.meter.polls();
-            host.next = host.runner.turn();
-            let is_busy = host.next == Next::Now || host.meter.polls() != polls;
-            if is_busy || host.port.take().is_some() {
+            let has_moved = host.turn() != (0, 0);
+            host.rest();
+            if has_moved || host.next == Next::Now || host.is_called {
                 return Err(Outcome::LostWakeup(id));
             }
         }
@@ -424,7 +433,25 @@ impl Network {
             Next::At(at) => Some(at),
             Next::Now | Next::Idle => None,
         });
-        deadlines.chain(arrival).min()
+        let takes = self.hosts.iter().filter_map(|host| host.port.next_at());
+        deadlines.chain(takes).chain(arrival).min()
+    }
+}
+
+impl Host {
+    /// Returns how many frames have moved, and how many polls of tasks that took.
+    fn turn(&mut self) -> (u64, u64) {
+        let ((taken, handed), polls) = (self.port.moved(), self.meter.polls());
+        self.port.acknowledge();
+        self.next = self.runner.turn();
+        self.is_called = false;
+        let (taken_now, handed_now) = self.port.moved();
+        (taken_now - taken + handed_now - handed, self.meter.polls() - polls)
+    }
+
+    /// Has the card interrupt it when there is something to do, unless there is.
+    fn rest(&mut self) {
+        self.is_called |= self.next != Next::Now && !self.runner.may_sleep();
     }
 }
 

@@ -69,6 +69,15 @@ fn check_cut(frame: &[u8], layout: &Layout, cut: Segmentation, mtu: usize) {
     assert_eq!(flags & !(FIN | PSH), ACK, "flags {flags:#x} in every segment");
 }
 
+/// How many frames on the wire a frame of so many bytes is.
+pub(crate) fn frames(len: usize, offload: &TxOffload) -> u64 {
+    let segments = |cut: Segmentation| {
+        let text_len = len - usize::from(cut.header_len);
+        text_len.div_ceil(cut.payload_len.into()) as u64
+    };
+    offload.segmentation.map_or(1, segments)
+}
+
 /// What goes on the wire of a frame that [`check`] has been content with.
 pub(crate) fn transmitted(mut frame: Vec<u8>, offload: &TxOffload) -> Vec<Vec<u8>> {
     match (offload.segmentation, offload.checksum) {

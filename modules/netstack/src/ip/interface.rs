@@ -9,7 +9,7 @@ use core::{
 use netdev::{DeviceInfo, MacAddress, Offloads, Transmitter, TxOffload};
 
 use super::{
-    address::{self, Address},
+    address::{self, Address, multicast_mac},
     membership::Membership,
     neighbour,
 };
@@ -130,6 +130,8 @@ pub(crate) struct Interface {
     pub(crate) dirty: VecDeque<FlowId>,
     /// The same, but not before the next turn.
     pub(crate) later: Vec<FlowId>,
+    /// What is left to do waits for room in the device, which tells when there is some.
+    pub(crate) is_blocked: bool,
     /// Frames of the stack's own, which go before everything else.
     queue: VecDeque<Vec<u8>>,
 }
@@ -150,6 +152,7 @@ impl Interface {
             autoconf: Autoconf::default(),
             dirty: VecDeque::new(),
             later: Vec::new(),
+            is_blocked: false,
             queue: VecDeque::new(),
         }
     }
@@ -158,9 +161,24 @@ impl Interface {
         self.id == InterfaceId::LOOPBACK
     }
 
+    /// Whether there is something to do that a turn could do.
     pub(crate) fn has_work(&self) -> bool {
         let has_flows = !(self.dirty.is_empty() && self.later.is_empty());
-        has_flows || !(self.queue.is_empty() && self.unannounced.is_empty())
+        let has_frames = !(self.queue.is_empty() && self.unannounced.is_empty());
+        (has_flows || has_frames) && !self.is_blocked || !self.is_filtered()
+    }
+
+    /// Whether the device knows which groups are for us. The loopback interface's need not.
+    fn is_filtered(&self) -> bool {
+        self.membership.is_filtered() || self.is_loopback()
+    }
+
+    /// The groups that the device is to let through, if they have changed since the last call.
+    pub(crate) fn multicast_filter(&mut self) -> Option<Vec<MacAddress>> {
+        let mut groups: Vec<_> = self.membership.for_filter()?.map(multicast_mac).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        Some(groups)
     }
 
     /// Queues a frame of the stack's own. Returns whether there was room.

@@ -12,6 +12,7 @@
 
 use alloc::vec::Vec;
 use core::{
+    mem,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
@@ -42,6 +43,11 @@ const ANSWER_WITHIN_MIN: Duration = Duration::from_millis(100);
 /// Records of one report: with all its headers it fits the smallest IPv6 MTU.
 const RECORDS_MAX: usize = 50;
 
+/// RFC 1112 section 4.
+const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
+/// RFC 4291 section 2.7.1.
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
 /// Why a group cannot be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JoinError {
@@ -55,6 +61,8 @@ pub(crate) enum JoinError {
 pub(crate) struct Membership {
     /// In the order of their addresses.
     groups: Vec<Group>,
+    /// The device has been told which these are.
+    is_filtered: bool,
 }
 
 #[derive(Debug)]
@@ -84,6 +92,7 @@ impl Membership {
             group.members += 1;
             if group.members == 1 {
                 group.report_change(now);
+                self.is_filtered = false;
             }
             return Ok(());
         }
@@ -93,6 +102,7 @@ impl Membership {
             Group { address, members: 1, next: None, changes: 0, is_last_reporter: false };
         group.report_change(now);
         self.groups.insert(place, group);
+        self.is_filtered = false;
         Ok(())
     }
 
@@ -112,6 +122,7 @@ impl Membership {
             }
         }
         group.members = 0;
+        self.is_filtered = false;
         group.report_change(now);
         if !group.owes_leave() {
             self.groups.remove(place);
@@ -124,6 +135,18 @@ impl Membership {
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         is_all_hosts(address)
             || self.place(address).is_ok_and(|place| self.groups[place].members > 0)
+    }
+
+    /// Whether [`for_filter`](Self::for_filter) has something to say.
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.is_filtered
+    }
+
+    /// Every group whose packets are for this interface, if they are others than at the last call.
+    pub(crate) fn for_filter(&mut self) -> Option<impl Iterator<Item = IpAddr>> {
+        let was_filtered = mem::replace(&mut self.is_filtered, true);
+        let everybodys = [ALL_HOSTS.into(), ALL_NODES.into()].into_iter();
+        (!was_filtered).then(|| everybodys.chain(self.groups()))
     }
 
     /// The groups that were joined, in the order of their addresses.
@@ -298,8 +321,6 @@ pub(crate) fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
 }
 
 fn is_all_hosts(address: IpAddr) -> bool {
-    const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
-    const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
     address == IpAddr::V4(ALL_HOSTS) || address == IpAddr::V6(ALL_NODES)
 }
 

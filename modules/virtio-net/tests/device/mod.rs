@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "shared by test crates that use a part each")]
 
+pub mod filter;
 pub mod memory;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,6 +18,7 @@ use memory::{FakeHal, load, store};
 
 pub const RX: u16 = 0;
 pub const TX: u16 = 1;
+pub const CONTROL: u16 = 2;
 pub const HEADER_LEN: usize = 12;
 /// The length of the driver's receive buffers.
 pub const BUFFER_LEN: u32 = 4096;
@@ -34,9 +36,15 @@ pub const F_HOST_TSO4: u64 = 1 << 11;
 pub const F_HOST_TSO6: u64 = 1 << 12;
 pub const F_MRG_RXBUF: u64 = 1 << 15;
 pub const F_STATUS: u64 = 1 << 16;
+pub const F_CTRL_VQ: u64 = 1 << 17;
+pub const F_CTRL_RX: u64 = 1 << 18;
+pub const F_MQ: u64 = 1 << 22;
 pub const F_INDIRECT_DESC: u64 = 1 << 28;
 pub const F_EVENT_IDX: u64 = 1 << 29;
 pub const F_VERSION_1: u64 = 1 << 32;
+
+const DESCRIPTOR_NEXT: u16 = 1;
+const DESCRIPTOR_WRITE: u16 = 2;
 
 /// What most frames leave to the device.
 pub const PLAIN: TxOffload = TxOffload { checksum: None, segmentation: None };
@@ -55,6 +63,7 @@ pub struct Traits {
     pub mtu: u16,
     pub config_len: usize,
     pub queue_sizes: [u32; 2],
+    pub control_size: u32,
     pub refuses_features: bool,
     pub refuses_queue: Option<u16>,
     /// Reads of the status until a reset is finished.
@@ -68,11 +77,12 @@ impl Default for Traits {
         Self {
             device_type: DeviceType::Network,
             // Those that the driver must not take are offered, too.
-            features: F_VERSION_1 | F_MAC | F_STATUS | F_EVENT_IDX | F_INDIRECT_DESC,
+            features: F_VERSION_1 | F_MAC | F_STATUS | F_EVENT_IDX | F_INDIRECT_DESC | F_MQ,
             mac: MAC,
             mtu: 1500,
             config_len: 12,
             queue_sizes: [RING as u32; 2],
+            control_size: 64,
             refuses_features: false,
             refuses_queue: None,
             reset_reads: 0,
@@ -94,8 +104,9 @@ struct State {
     resetting: Option<usize>,
     driver_features: u64,
     link_status: u16,
-    queues: [Option<Queue>; 2],
-    kicks: [usize; 2],
+    queues: [Option<Queue>; 3],
+    kicks: [usize; 3],
+    filter: filter::Filter,
 }
 
 #[derive(Clone, Copy)]
@@ -145,8 +156,9 @@ pub fn device(traits: Traits) -> (Handle, FakeTransport) {
         resetting: None,
         driver_features: 0,
         link_status: 1,
-        queues: [None; 2],
-        kicks: [0; 2],
+        queues: [None; 3],
+        kicks: [0; 3],
+        filter: filter::Filter::default(),
     }));
     (Handle(state.clone()), FakeTransport(state))
 }
@@ -286,16 +298,37 @@ impl Buffer {
 
 impl Queue {
     fn take(&mut self, is_lazy: bool) -> Option<Buffer> {
+        let id = self.take_id(is_lazy)?;
+        let (buffer, flags, _) = self.descriptor(id);
+        assert_eq!(flags & !DESCRIPTOR_WRITE, 0, "a chain or an indirect descriptor");
+        Some(buffer)
+    }
+
+    /// A request, and where its answer is to be.
+    fn take_request(&mut self) -> Option<(Buffer, Buffer)> {
+        let id = self.take_id(true)?;
+        let (request, flags, next) = self.descriptor(id);
+        assert_eq!(flags, DESCRIPTOR_NEXT, "an answer follows");
+        let (answer, flags, _) = self.descriptor(next);
+        assert_eq!(flags, DESCRIPTOR_WRITE, "and nothing else");
+        Some((request, Buffer { id, ..answer }))
+    }
+
+    fn take_id(&mut self, is_lazy: bool) -> Option<u16> {
         let available = if is_lazy { self.announced } else { load(self.available + 2) };
         if self.taken == available {
             return None;
         }
         let slot = u64::from(self.taken % self.size);
         self.taken = self.taken.wrapping_add(1);
-        let id: u16 = load(self.available + 4 + 2 * slot);
+        Some(load(self.available + 4 + 2 * slot))
+    }
+
+    /// A descriptor's buffer, its flags and the next one.
+    fn descriptor(&self, id: u16) -> (Buffer, u16, u16) {
         let descriptor = self.descriptors + 16 * u64::from(id);
-        assert_eq!(load::<u16>(descriptor + 12) & !2, 0, "a chain or an indirect descriptor");
-        Some(Buffer { id, address: load(descriptor), len: load(descriptor + 8) })
+        let buffer = Buffer { id, address: load(descriptor), len: load(descriptor + 8) };
+        (buffer, load(descriptor + 12), load(descriptor + 14))
     }
 
     fn put_used(&mut self, id: u32, len: u32) {
@@ -323,7 +356,7 @@ impl State {
             Some(0) => {
                 self.resetting = None;
                 self.status = DeviceStatus::empty();
-                self.queues = [None; 2];
+                self.queues = [None; 3];
                 memory::set_unused();
             }
             Some(reads) => self.resetting = Some(reads - 1),
@@ -353,7 +386,8 @@ impl Transport for FakeTransport {
     }
 
     fn max_queue_size(&mut self, queue: u16) -> u32 {
-        self.state().traits.queue_sizes[usize::from(queue)]
+        let Traits { queue_sizes: [rx, tx], control_size, .. } = self.state().traits;
+        [rx, tx, control_size][usize::from(queue)]
     }
 
     fn notify(&mut self, queue: u16) {

@@ -8,7 +8,7 @@ use netstack::Instant;
 use crate::{
     impairment::{Chance, Outage, Rate, Rules},
     network::{HostId, Partition},
-    nic::{Card, Reception},
+    nic::{Card, Pace, Reception},
     rng::Rng,
     switch::Forwarding,
 };
@@ -17,6 +17,8 @@ use crate::{
 const STREAM_PLAN: u64 = 0;
 /// The one that draws what its cards do.
 const STREAM_CARDS: u64 = 1;
+/// The one that draws how fast they are, and what they keep away.
+const STREAM_PACES: u64 = 2;
 
 /// When faults end, at the latest.
 const HEAL_AT_MAX: Duration = Duration::from_secs(60);
@@ -45,7 +47,7 @@ pub struct Plan {
 pub struct HostPlan {
     /// Frames that the card holds for the host.
     pub rx_ring: usize,
-    /// Frames that the host can send in one turn.
+    /// Frames that the card holds for the link.
     pub tx_ring: usize,
     /// What the card does for the host.
     pub card: Card,
@@ -164,13 +166,19 @@ impl Plan {
     /// The scenario of a seed.
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::new(seed, STREAM_PLAN);
-        let mut cards = Rng::new(seed, STREAM_CARDS);
+        let [mut cards, mut paces] = [STREAM_CARDS, STREAM_PACES].map(|one| Rng::new(seed, one));
         let count = rng.between(2, 6) as usize;
         let heal_at = Instant::ZERO + rng.duration(Duration::from_secs(10), HEAL_AT_MAX);
         Plan {
             seed,
             forwarding: rng.pick(&[Forwarding::Learning, Forwarding::Flooding]),
-            hosts: (0..count).map(|_| draw_host(&mut rng, &mut cards, heal_at)).collect(),
+            hosts: (0..count)
+                .map(|_| {
+                    let card = Card { pace: draw_pace(&mut paces), ..draw_card(&mut cards) };
+                    let card = Card { filters: paces.one_in(2), ..card };
+                    draw_host(&mut rng, card, heal_at)
+                })
+                .collect(),
             partitions: draw_partitions(&mut rng, count, heal_at),
             heal_at,
             workloads: (0..rng.between(1, 8)).map(|_| draw_workload(&mut rng, count)).collect(),
@@ -201,12 +209,12 @@ impl Plan {
     }
 }
 
-fn draw_host(rng: &mut Rng, cards: &mut Rng, heal_at: Instant) -> HostPlan {
+fn draw_host(rng: &mut Rng, card: Card, heal_at: Instant) -> HostPlan {
     HostPlan {
         // A datagram of seven fragments arrives in one burst: with less it never would.
         rx_ring: rng.pick(&[16, 64, 256]),
         tx_ring: rng.pick(&[1, 4, 16, 64, 256]),
-        card: draw_card(cards),
+        card,
         memory_limit: rng.pick(&[2 << 20, 16 << 20, 16 << 20]),
         up: draw_rules(rng, heal_at),
         // A frame is damaged once: the Internet checksum misses one in 32 pairs of flipped bits.
@@ -226,6 +234,18 @@ fn draw_card(rng: &mut Rng) -> Card {
         reception: rng.pick(&[Reception::Plain, Reception::Verifying, Reception::Joining]),
         // A frame and something besides, a few, one of the longest, many of them.
         tx_region: rng.pick(&[2000, 6000, 16 << 10, 64 << 10, 1 << 20]),
+        ..Card::default()
+    }
+}
+
+/// Half of the cards is fast. Others keep their rings full for long.
+fn draw_pace(rng: &mut Rng) -> Pace {
+    if rng.one_in(2) {
+        return Pace::default();
+    }
+    Pace {
+        interval: Duration::from_micros(rng.pick(&[10, 100, 1000, 3000])),
+        pause_max: Duration::from_millis(rng.pick(&[0, 100, 2000])),
     }
 }
 

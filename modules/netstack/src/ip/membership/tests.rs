@@ -107,6 +107,29 @@ fn mld(record: MldRecordType) -> Transmit {
     Transmit::Mld(MldReport { records: vec![(record, GROUP_6)] })
 }
 
+#[test]
+fn the_device_is_told_of_other_groups_only() {
+    let mut world = World::new();
+    let told = |world: &mut World| Some(world.groups.for_filter()?.collect::<Vec<_>>());
+    let everybodys = ["224.0.0.1", "ff02::1"].map(|ip| ip.parse::<IpAddr>().unwrap());
+    let (v4, v6) = (GROUP.into(), GROUP_6.into());
+    assert_eq!(told(&mut world).unwrap(), everybodys);
+    for group in [v6, v4] {
+        world.groups.join(group, world.now).unwrap();
+    }
+    assert_eq!(told(&mut world).unwrap(), [&everybodys[..], &[v4, v6]].concat());
+    world.groups.join(v4, world.now).unwrap();
+    world.groups.leave(v4, world.now);
+    assert_eq!(told(&mut world), None, "somebody is left");
+    // It is still here, for the report that it has been left.
+    world.groups.leave(v6, world.now);
+    assert_eq!(told(&mut world).unwrap(), [&everybodys[..], &[v4]].concat());
+    world.groups.join(v6, world.now).unwrap();
+    assert!(told(&mut world).unwrap().contains(&v6));
+    world.run(Duration::from_secs(20));
+    assert_eq!(told(&mut world), None);
+}
+
 /// RFC 2236 section 3: at once, and again within ten seconds.
 #[test]
 fn a_join_is_reported_twice() {

@@ -45,11 +45,14 @@ pub(crate) struct CardTransmitter {
     offloads: Offloads,
     region: usize,
     requests: Vec<Request>,
+    /// The host has been told that there is no room.
+    is_awaited: bool,
 }
 
 impl Card {
     pub(crate) fn new(mac: MacAddress, offloads: Offloads) -> Self {
-        let tx = CardTransmitter { offloads, region: REGION, requests: Vec::new() };
+        let tx =
+            CardTransmitter { offloads, region: REGION, requests: Vec::new(), is_awaited: false };
         Card { mac, rx: CardReceiver(VecDeque::new()), tx }
     }
 
@@ -86,7 +89,10 @@ impl Device for Card {
     }
 
     fn unmask_interrupts(&mut self) -> bool {
-        self.rx.0.is_empty()
+        match self.tx.is_awaited {
+            true => !self.tx.has_room(),
+            false => self.rx.0.is_empty(),
+        }
     }
 
     fn mask_interrupts(&mut self) {}
@@ -105,6 +111,10 @@ impl CardTransmitter {
         self.region - used
     }
 
+    fn has_room(&self) -> bool {
+        self.requests.len() < CAPACITY && self.room() >= FRAME_LEN
+    }
+
     fn takes(&self, offload: &TxOffload) -> bool {
         let cuts = |cut: Segmentation| match cut.is_ipv4 {
             true => self.offloads.segmentation_v4,
@@ -117,7 +127,8 @@ impl CardTransmitter {
 
 impl Transmitter for CardTransmitter {
     fn is_ready(&mut self) -> bool {
-        self.requests.len() < CAPACITY && self.room() >= FRAME_LEN
+        self.is_awaited = !self.has_room();
+        !self.is_awaited
     }
 
     fn segmented_len_max(&mut self) -> usize {
