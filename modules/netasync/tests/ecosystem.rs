@@ -213,8 +213,8 @@ async fn edge_nal_server() {
 fn edge_nal_has_streams_and_datagrams() {
     beside(edge_nal_server(), async {
         let mut stream = edge_nal::TcpConnect::connect(&Network, HERE).await.unwrap();
-        assert!(timeout(Duration::from_millis(10), stream.readable()).await.is_err());
-        stream.readable().await.unwrap();
+        assert!(timeout(Duration::from_millis(10), Readable::readable(&mut stream)).await.is_err());
+        Readable::readable(&mut stream).await.unwrap();
         let (mut reader, mut writer) = TcpSplit::split(&mut stream);
         Readable::readable(&mut reader).await.unwrap();
         assert_eq!(Read::read(&mut reader, &mut [0; 9]).await.unwrap(), 1);

@@ -101,10 +101,14 @@ impl MsixTransport {
     ) -> core::result::Result<Self, MsixError> {
         let access = RefCell::new(access);
         let mut config = Function::new(&access, function);
+        // While it is switched off, sizing a BAR moves nothing in the machine's memory map, which an
+        // emulator would build anew each time.
+        config.set_decoding(false);
         let common = config.common_config::<H>()?;
         let notify = config.notify::<H>()?;
         let msix = config.msix::<H>()?;
         let inner = config.transport::<H>()?;
+        config.set_decoding(true);
         msix.enable(&mut config, message);
         let mut transport = Self { inner, common, notify, doorbells: [None; QUEUES] };
         transport.common.write_u16(COMMON_CONFIG_VECTOR, NO_VECTOR);

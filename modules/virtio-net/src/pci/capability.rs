@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use virtio_drivers::Hal;
 use virtio_drivers::transport::pci::bus::{
-    CapabilityInfo, ConfigurationAccess, DeviceFunction, PCI_CAP_ID_VNDR, PciRoot,
+    CapabilityInfo, Command, ConfigurationAccess, DeviceFunction, PCI_CAP_ID_VNDR, PciRoot,
 };
 use virtio_drivers::transport::pci::{
     PciTransport, VIRTIO_PCI_CAP_COMMON_CFG, VIRTIO_PCI_CAP_NOTIFY_CFG,
@@ -62,6 +62,14 @@ pub(super) struct Function<'a, C: ConfigurationAccess> {
 impl<'a, C: ConfigurationAccess> Function<'a, C> {
     pub(super) fn new(access: &'a RefCell<&'a mut C>, function: DeviceFunction) -> Self {
         Self { access, root: PciRoot::new(Lent(access)), function }
+    }
+
+    /// Whether the function answers in memory and port space.
+    pub(super) fn set_decoding(&mut self, is_on: bool) {
+        let spaces = Command::MEMORY_SPACE | Command::IO_SPACE;
+        let (_, command) = self.root.get_status_command(self.function);
+        let command = if is_on { command | spaces } else { command - spaces };
+        self.root.set_command(self.function, command);
     }
 
     pub(super) fn transport<H: Hal>(&mut self) -> Result<PciTransport, MsixError> {
