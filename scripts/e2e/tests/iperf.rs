@@ -62,7 +62,8 @@ fn tcp_to_the_guest_and_from_it() {
     assert_eq!(end["receiver_tcp_congestion"], "cubic");
     guest.wait_for(&format!(": {bytes} bytes in, 0 out, "));
 
-    assert_eq!(all_received(&measure(&guest, "-n 5M")), 5 << 20);
+    // The client sends whole blocks, and at times one more before it looks.
+    assert!(all_received(&measure(&guest, "-n 5M")) >= 5 << 20);
     assert_eq!(all_received(&measure(&guest, "-k 20 -l 10K -N")), 200 << 10);
     assert_eq!(all_received(&measure(&guest, "-n 5M -R")), 5 << 20);
     guest.wait_for(&format!(": 0 bytes in, {} out, ", 5 << 20));

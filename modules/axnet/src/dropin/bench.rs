@@ -3,7 +3,9 @@
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use axlog::ax_println as println;
-use netdev::{Device, DeviceInfo, ETHERNET_HEADER_LEN, Receiver, Transmitter, TxOffload};
+use netdev::{
+    Device, DeviceInfo, ETHERNET_HEADER_LEN, MacAddress, Receiver, Transmitter, TxOffload,
+};
 use qemu_x86_64::clock;
 
 use super::poller;
@@ -122,6 +124,10 @@ impl Device for Card {
 
     fn link_up(&self) -> bool {
         self.0.link_up()
+    }
+
+    fn set_multicast_filter(&mut self, groups: &[MacAddress]) {
+        self.0.set_multicast_filter(groups);
     }
 
     fn unmask_interrupts(&mut self) -> bool {

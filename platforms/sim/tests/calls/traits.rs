@@ -126,7 +126,7 @@ pub(crate) async fn edge_readable_stream(probe: Probe) {
     let mut stream = source().await;
     let mut received = vec![];
     loop {
-        if probe.attempt(edge_nal::Readable::readable(&mut stream)).await.is_some() {
+        if probe.attempt(Readable::readable(&mut stream)).await.is_some() {
             let mut buffer = [0; PIECE_LEN];
             let read = timeout(Duration::ZERO, TcpStream::read(&stream, &mut buffer)).await;
             match read.expect("something is there").expect("it is connected") {
