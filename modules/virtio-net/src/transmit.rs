@@ -195,7 +195,10 @@ impl<H: Hal, T: Transport> Transmitter for TransmitQueue<H, T> {
 
     fn flush(&mut self) {
         self.ring.announce();
-        // Once for a batch; what has just been announced comes back the next time.
-        self.reclaim();
+        // Once for a batch; what has just been announced comes back the next time. Not if somebody has
+        // been told that there is no room: what makes some is to end his sleep.
+        if !self.is_awaited {
+            self.reclaim();
+        }
     }
 }

@@ -134,6 +134,19 @@ fn room_interrupts_only_who_waits_for_it() {
     assert!(!device.may_interrupt(TX) && device.may_interrupt(RX));
 }
 
+/// Otherwise the last frame's return would be seen by nobody, and interrupt nobody.
+#[test]
+fn room_that_comes_between_the_question_and_the_sleep_ends_the_sleep() {
+    let (mut net, device) = open_with_offloads();
+    while net.split().1.is_ready() {
+        net.split().1.transmit(60, PLAIN, |_| ());
+    }
+    net.split().1.flush();
+    while device.send().is_some() {}
+    net.split().1.flush();
+    assert!(!net.unmask_interrupts(), "there is room");
+}
+
 #[test]
 fn a_frame_that_waits_does_not_keep_awake_who_has_no_room_to_answer_it() {
     let (mut net, device) = open_with_offloads();
