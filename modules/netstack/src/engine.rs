@@ -20,7 +20,7 @@ use slab::Slab;
 
 use crate::{
     flow::{Budget, Flow, FlowId, Kind, Registrations, WakerSet},
-    hash::Keyed,
+    hash::{Keyed, TableHasher},
     ip::{InterfaceId, Ip, Loopback, NeighbourKey, Unresolved},
     resolver::Lookups,
     stack::{Config, Next},
@@ -45,14 +45,14 @@ pub(crate) struct Engine {
     pub(crate) ip: Ip,
     pub(crate) now: Instant,
     pub(crate) rng: ChaCha12Rng,
-    /// For tables whose keys a remote party chooses.
-    pub(crate) hasher: Keyed,
+    /// Chooses among sockets that share an address.
+    pub(crate) spread: Keyed,
 
     pub(crate) flows: Slab<Flow>,
     pub(crate) tcp: Tcp,
     pub(crate) udp_ports: Ports,
     /// ICMP sockets by version (is it IPv4?) and identifier.
-    pub(crate) idents: HashMap<(bool, u16), FlowId, Keyed>,
+    pub(crate) idents: HashMap<(bool, u16), FlowId, TableHasher>,
     /// Raw sockets by version and protocol.
     pub(crate) raw_sockets: BTreeMap<(bool, u8), Vec<FlowId>>,
 
@@ -79,14 +79,15 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(config: &Config, device: &impl Device) -> Self {
         let mut rng = ChaCha12Rng::from_seed(config.seed);
-        let hasher = Keyed::new([rng.next_u64(), rng.next_u64()]);
-        let secret = Keyed::new([rng.next_u64(), rng.next_u64()]);
-        let tcp = Tcp::new(hasher, Keyed::new([rng.next_u64(), rng.next_u64()]));
+        let hasher = TableHasher::new(&mut rng);
+        let [idents, isns, spread] =
+            core::array::from_fn(|_| Keyed::new([rng.next_u64(), rng.next_u64()]));
+        let tcp = Tcp::new(hasher, isns);
         let mut engine = Engine {
-            ip: Ip::new(hasher, secret),
+            ip: Ip::new(hasher, idents),
             now: Instant::ZERO,
             rng,
-            hasher,
+            spread,
             flows: Slab::new(),
             tcp,
             udp_ports: Ports::new(hasher),

@@ -34,6 +34,7 @@ pub(crate) struct Tuple {
 /// Every packet's tuple is hashed, so the hasher is fed as few words as there are.
 impl Hash for Tuple {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u32(u32::from(self.local.port()) << 16 | u32::from(self.remote.port()));
         match (self.local.ip(), self.remote.ip()) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
                 state.write_u64(u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits()));
@@ -43,7 +44,6 @@ impl Hash for Tuple {
                 hash_ip(remote, state);
             }
         }
-        state.write_u32(u32::from(self.local.port()) << 16 | u32::from(self.remote.port()));
     }
 }
 

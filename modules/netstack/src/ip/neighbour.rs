@@ -16,7 +16,7 @@ use netdev::MacAddress;
 use slab::Slab;
 
 use super::interface::InterfaceId;
-use crate::{flow::hash_ip, hash::Keyed, time::Instant};
+use crate::{flow::hash_ip, hash::TableHasher, time::Instant};
 
 /// Neighbours known or asked for: two networks of the usual size.
 pub(crate) const ENTRIES_MAX: usize = 512;
@@ -103,7 +103,7 @@ pub(crate) enum Due {
 #[derive(Debug)]
 pub(crate) struct Neighbours {
     entries: Slab<Entry>,
-    index: HashMap<Key, usize, Keyed>,
+    index: HashMap<Key, usize, TableHasher>,
     /// The entry that was looked up last: most packets go where the one before went.
     recent: usize,
     /// Those that are unknown, by when they are asked again or given up.
@@ -114,7 +114,7 @@ pub(crate) struct Neighbours {
 }
 
 impl Neighbours {
-    pub(crate) fn new(hasher: Keyed) -> Self {
+    pub(crate) fn new(hasher: TableHasher) -> Self {
         Neighbours {
             entries: Slab::new(),
             index: HashMap::with_hasher(hasher),
@@ -343,7 +343,7 @@ mod tests {
     }
 
     fn table() -> Neighbours {
-        Neighbours::new(Keyed::new([1, 2]))
+        Neighbours::new(crate::hash::table_hasher(1))
     }
 
     /// RFC 4861 section 7.2.2: three questions, a second apart.

@@ -21,7 +21,10 @@ use super::{
     reassembly::Reassembly,
     route::Routes,
 };
-use crate::{hash::Keyed, time::Instant};
+use crate::{
+    hash::{Keyed, TableHasher},
+    time::Instant,
+};
 
 /// What all interfaces share.
 #[derive(Debug)]
@@ -104,7 +107,7 @@ pub(crate) struct Unresolved {
 
 impl Ip {
     /// Without interfaces.
-    pub(crate) fn new(hasher: Keyed, secret: Keyed) -> Self {
+    pub(crate) fn new(hasher: TableHasher, secret: Keyed) -> Self {
         Ip {
             interfaces: Vec::new(),
             routes: Routes::default(),

@@ -5,7 +5,7 @@ use core::{net::IpAddr, time::Duration};
 
 use hashbrown::HashMap;
 
-use crate::{hash::Keyed, time::Instant};
+use crate::{hash::TableHasher, time::Instant};
 
 /// Destinations remembered: a host behind one tunnel talks to fewer at a time. Beyond it the oldest
 /// is forgotten, which costs it one lost packet.
@@ -24,13 +24,13 @@ pub(crate) fn mtu_min(ip: IpAddr) -> usize {
 
 #[derive(Debug)]
 pub(crate) struct PathMtus {
-    mtus: HashMap<IpAddr, (usize, Instant), Keyed>,
+    mtus: HashMap<IpAddr, (usize, Instant), TableHasher>,
     /// In the order of their expiry; an entry that was renewed is in it twice.
     queue: VecDeque<(Instant, IpAddr)>,
 }
 
 impl PathMtus {
-    pub(crate) fn new(hasher: Keyed) -> Self {
+    pub(crate) fn new(hasher: TableHasher) -> Self {
         PathMtus { mtus: HashMap::with_hasher(hasher), queue: VecDeque::new() }
     }
 
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn values_fall_have_a_floor_and_grow_old() {
-        let mut mtus = PathMtus::new(Keyed::new([1, 2]));
+        let mut mtus = PathMtus::new(crate::hash::table_hasher(1));
         let (four, six) = (IpAddr::from([192, 0, 2, 1]), "2001:db8::1".parse().unwrap());
         assert!(mtus.lower(four, 1400, Instant::ZERO) && mtus.lower(four, 68, Instant::ZERO));
         assert!(!mtus.lower(four, 1500, Instant::ZERO));

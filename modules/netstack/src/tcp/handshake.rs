@@ -21,7 +21,7 @@ use super::{
 use crate::{
     engine::Engine,
     flow::Tuple,
-    hash::Keyed,
+    hash::TableHasher,
     ip::{self, InterfaceId, Packet},
     stats::{Reason, Verdict},
     time::Instant,
@@ -119,13 +119,13 @@ impl HalfOpen {
 /// Every handshake under way.
 #[derive(Debug)]
 pub(crate) struct Handshakes {
-    entries: HashMap<Tuple, HalfOpen, Keyed>,
+    entries: HashMap<Tuple, HalfOpen, TableHasher>,
     /// By when they are due. Exactly one place for each.
     queue: BTreeSet<(Instant, Tuple)>,
 }
 
 impl Handshakes {
-    pub(crate) fn new(hasher: Keyed) -> Self {
+    pub(crate) fn new(hasher: TableHasher) -> Self {
         Handshakes { entries: HashMap::with_hasher(hasher), queue: BTreeSet::new() }
     }
 

@@ -15,7 +15,7 @@ const TICK_MICROS: u64 = 4;
 pub(crate) struct IsnSource(Keyed);
 
 impl IsnSource {
-    /// `secret` must differ from the keys of tables: the order of a table may be observed.
+    /// Nothing else may be hashed with `secret`.
     pub(crate) fn new(secret: Keyed) -> Self {
         IsnSource(secret)
     }

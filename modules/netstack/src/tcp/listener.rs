@@ -152,7 +152,7 @@ impl Engine {
         match group().count() {
             1 => group().next(),
             count => {
-                let hash = self.tcp.spread.hash_one(tuple) as usize;
+                let hash = self.spread.hash_one(tuple) as usize;
                 group().nth(hash % count)
             }
         }

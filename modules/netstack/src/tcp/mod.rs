@@ -45,7 +45,7 @@ use self::{
 };
 use crate::{
     flow::{FlowId, Tuple},
-    hash::Keyed,
+    hash::{Keyed, TableHasher},
     ip::InterfaceId,
     time::{Instant, earlier},
 };
@@ -142,19 +142,16 @@ fn mapped(address: SocketAddr) -> SocketAddr {
 /// All that TCP keeps outside of its flows.
 #[derive(Debug)]
 pub(crate) struct Tcp {
-    tuples: HashMap<Tuple, FlowId, Keyed>,
+    tuples: HashMap<Tuple, FlowId, TableHasher>,
     pub(crate) listeners: Slab<Listener>,
-    ports: HashMap<u16, Vec<ListenerId>, Keyed>,
+    ports: HashMap<u16, Vec<ListenerId>, TableHasher>,
     pub(crate) handshakes: Handshakes,
     pub(crate) time_wait: TimeWait,
     isns: IsnSource,
-    /// Chooses among listeners that share a port.
-    spread: Keyed,
 }
 
 impl Tcp {
-    /// `secret` must differ from `hasher`: the order of a table may be observed.
-    pub(crate) fn new(hasher: Keyed, secret: Keyed) -> Self {
+    pub(crate) fn new(hasher: TableHasher, secret: Keyed) -> Self {
         Tcp {
             tuples: HashMap::with_hasher(hasher),
             listeners: Slab::new(),
@@ -162,7 +159,6 @@ impl Tcp {
             handshakes: Handshakes::new(hasher),
             time_wait: TimeWait::new(hasher),
             isns: IsnSource::new(secret),
-            spread: hasher,
         }
     }
 

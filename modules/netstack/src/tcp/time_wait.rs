@@ -7,7 +7,7 @@ use core::time::Duration;
 use hashbrown::HashMap;
 
 use super::{segment::Segment, seq::Seq};
-use crate::{flow::Tuple, hash::Keyed, time::Instant};
+use crate::{flow::Tuple, hash::TableHasher, time::Instant};
 
 /// How long a connection stays. RFC 9293 asks for twice the maximum segment lifetime; 10 s do,
 /// because a new SYN with a higher sequence number is let through anyway (RFC 6191).
@@ -41,13 +41,13 @@ struct Entry {
 
 #[derive(Debug)]
 pub(crate) struct TimeWait {
-    entries: HashMap<Tuple, Entry, Keyed>,
+    entries: HashMap<Tuple, Entry, TableHasher>,
     /// In the order of expiry. May name entries that have been renewed or reused since.
     queue: VecDeque<(Instant, Tuple)>,
 }
 
 impl TimeWait {
-    pub(crate) fn new(hasher: Keyed) -> Self {
+    pub(crate) fn new(hasher: TableHasher) -> Self {
         TimeWait { entries: HashMap::with_hasher(hasher), queue: VecDeque::new() }
     }
 
@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn waiting() -> TimeWait {
-        let mut time_wait = TimeWait::new(Keyed::new([1, 2]));
+        let mut time_wait = TimeWait::new(crate::hash::table_hasher(1));
         time_wait.insert(tuple(1000), Seq(7), Seq(500), Instant::ZERO);
         time_wait
     }

@@ -94,7 +94,7 @@ impl Engine {
         let shares = |id: FlowId| matches!(&self.flows[id].kind, Kind::Udp(one) if one.reuse_port);
         match candidates().all(shares) {
             true => {
-                let index = self.hasher.hash_one(tuple) % candidates().count().max(1) as u64;
+                let index = self.spread.hash_one(tuple) % candidates().count().max(1) as u64;
                 candidates().nth(index as usize)
             }
             false => open.iter().copied().rfind(|id| fit_of(id) == Some(best)),

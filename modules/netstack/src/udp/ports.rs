@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use crate::{
     flow::{FlowId, Tuple},
-    hash::Keyed,
+    hash::TableHasher,
 };
 
 /// The sockets of one port. Connected ones are found by their peers, so that a datagram costs the
@@ -19,12 +19,12 @@ struct Port {
 
 #[derive(Debug)]
 pub(crate) struct Ports {
-    ports: HashMap<u16, Port, Keyed>,
-    tuples: HashMap<Tuple, FlowId, Keyed>,
+    ports: HashMap<u16, Port, TableHasher>,
+    tuples: HashMap<Tuple, FlowId, TableHasher>,
 }
 
 impl Ports {
-    pub(crate) fn new(hasher: Keyed) -> Self {
+    pub(crate) fn new(hasher: TableHasher) -> Self {
         Ports { ports: HashMap::with_hasher(hasher), tuples: HashMap::with_hasher(hasher) }
     }
 
