@@ -3,6 +3,8 @@
 //! [`parse`] and [`Body`] know bytes alone. [`Exchange`] feeds them from a connection, under limits
 //! of length and of time.
 
+mod status;
+
 use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 use core::mem::MaybeUninit;
 
@@ -12,7 +14,9 @@ use axwire::{
     time::{Duration, timeout},
 };
 use futures_util::FutureExt;
-use httparse::{Header, Status};
+use httparse::Header;
+
+pub(crate) use self::status::Status;
 
 /// How long a connection may rest between requests. Long, because QEMU's user networking passes on
 /// only a few new connections per second to a client that opens hundreds.
@@ -61,12 +65,12 @@ pub(crate) struct Request {
 /// What is answered before the connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    pub(crate) status: u16,
+    pub(crate) status: Status,
     pub(crate) why: &'static str,
 }
 
 impl Refusal {
-    pub(crate) const fn new(status: u16, why: &'static str) -> Self {
+    pub(crate) const fn new(status: Status, why: &'static str) -> Self {
         Refusal { status, why }
     }
 }
@@ -88,8 +92,12 @@ impl From<Refusal> for Failure {
     }
 }
 
-const TOO_LARGE: Refusal = Refusal::new(431, "a head has at most 8 KiB and 64 fields");
-const BAD_CHUNK: Refusal = Refusal::new(400, "the chunked body is malformed");
+const TOO_LARGE: Refusal =
+    Refusal::new(Status::HeaderFieldsTooLarge, "a head has at most 8 KiB and 64 fields");
+const BAD_HEAD: Refusal = Refusal::new(Status::BadRequest, "the head of the request is malformed");
+const BAD_VERSION: Refusal =
+    Refusal::new(Status::VersionNotSupported, "this server speaks HTTP/1.1 and HTTP/1.0");
+const BAD_CHUNK: Refusal = Refusal::new(Status::BadRequest, "the chunked body is malformed");
 
 /// Parses the head of a request, which is `bytes` as far as they have come. Returns its length,
 /// too; `None` if it goes on.
@@ -97,11 +105,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut head = httparse::Request::new(&mut []);
     let parsed = match head.parse_with_uninit_headers(bytes, &mut headers) {
-        Ok(Status::Complete(len)) => Some((request(&head)?, len)),
-        Ok(Status::Partial) => None,
+        Ok(httparse::Status::Complete(len)) => Some((request(&head)?, len)),
+        Ok(httparse::Status::Partial) => None,
         Err(httparse::Error::Version) if version_goes_on(bytes)? => None,
         Err(httparse::Error::TooManyHeaders) => return Err(TOO_LARGE),
-        Err(_) => return Err(Refusal::new(400, "the head of the request is malformed")),
+        Err(_) => return Err(BAD_HEAD),
     };
     match parsed {
         None if bytes.len() >= HEAD_LEN_MAX => Err(TOO_LARGE),
@@ -115,11 +123,9 @@ fn version_goes_on(bytes: &[u8]) -> Result<bool, Refusal> {
     let line = lines.next().unwrap_or_default();
     let version = line.splitn(3, |byte| *byte == b' ').nth(2).unwrap_or_default();
     match version.trim_ascii_end() {
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            Err(Refusal::new(505, "this server speaks HTTP/1.1 and HTTP/1.0"))
-        }
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Err(BAD_VERSION),
         version if version.len() < "HTTP/1.1".len() && lines.next().is_none() => Ok(true),
-        _ => Err(Refusal::new(400, "the request line is malformed")),
+        _ => Err(Refusal::new(Status::BadRequest, "the request line is malformed")),
     }
 }
 
@@ -128,7 +134,7 @@ fn request(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
     let headers = &*head.headers;
     check_host(headers, is_http_1_0)?;
     let path = path(head.path.unwrap_or_default())
-        .ok_or(Refusal::new(400, "the target is neither a path nor an http URL"))?;
+        .ok_or(Refusal::new(Status::BadRequest, "the target is neither a path nor an http URL"))?;
     let expects_continue =
         values(headers, "expect").any(|it| it.eq_ignore_ascii_case(b"100-continue"));
     Ok(Request {
@@ -155,7 +161,7 @@ fn method(name: &str) -> Result<Method, Refusal> {
         "HEAD" => Ok(Method::Head),
         "POST" => Ok(Method::Post),
         "PUT" | "DELETE" | "OPTIONS" | "PATCH" | "TRACE" => Ok(Method::Other),
-        _ => Err(Refusal::new(501, "the method is not known here")),
+        _ => Err(Refusal::new(Status::NotImplemented, "the method is not known here")),
     }
 }
 
@@ -169,7 +175,7 @@ fn check_host(headers: &[Header<'_>], is_http_1_0: bool) -> Result<(), Refusal> 
     if is_valid && hosts.next().is_none() {
         return Ok(());
     }
-    Err(Refusal::new(400, "a request has one valid Host"))
+    Err(Refusal::new(Status::BadRequest, "a request has one valid Host"))
 }
 
 /// The path of a target in origin or absolute form (RFC 9112 section 3.2), or the asterisk.
@@ -200,14 +206,14 @@ fn framing(headers: &[Header<'_>], is_http_1_0: bool) -> Result<Body, Refusal> {
         let len = str::from_utf8(length).ok().and_then(decimal);
         return match len {
             Some(len) if lengths.all(|other| other == length) => Ok(Body::Length(len)),
-            _ => Err(Refusal::new(400, "Content-Length is not one number")),
+            _ => Err(Refusal::new(Status::BadRequest, "Content-Length is not one number")),
         };
     };
     if length.is_some() || is_http_1_0 {
-        return Err(Refusal::new(400, "Transfer-Encoding has no place here"));
+        return Err(Refusal::new(Status::BadRequest, "Transfer-Encoding has no place here"));
     }
     if !coding.eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
-        return Err(Refusal::new(501, "the only transfer coding is chunked"));
+        return Err(Refusal::new(Status::NotImplemented, "the only transfer coding is chunked"));
     }
     Ok(Body::Chunked(Chunks::default()))
 }
@@ -427,7 +433,7 @@ impl<'s> Exchange<'s> {
     /// Answers with a body that is at hand.
     pub(crate) async fn respond(
         &mut self,
-        status: u16,
+        status: Status,
         fields: &str,
         body: &[u8],
     ) -> Result<(), Failure> {
@@ -436,14 +442,14 @@ impl<'s> Exchange<'s> {
     }
 
     /// An error with a line that says why.
-    pub(crate) async fn fail(&mut self, status: u16, why: &str) -> Result<(), Failure> {
+    pub(crate) async fn fail(&mut self, status: Status, why: &str) -> Result<(), Failure> {
         self.respond(status, TEXT, format!("{why}\n").as_bytes()).await
     }
 
     /// Sends the head of a response. `fields` are whole lines.
     pub(crate) async fn begin(
         &mut self,
-        status: u16,
+        status: Status,
         fields: &str,
         len: u64,
     ) -> Result<(), Failure> {
@@ -537,7 +543,7 @@ const TEXT: &str = "Content-Type: text/plain\r\n";
 
 async fn refuse(stream: &mut Stream, refusal: Refusal) -> Result<(), Failure> {
     let Refusal { status, why } = refusal;
-    let retry = if status == 503 { "Retry-After: 1\r\n" } else { "" };
+    let retry = if status == Status::ServiceUnavailable { "Retry-After: 1\r\n" } else { "" };
     let end = format!("\r\n{retry}Connection: close\r\n\r\n");
     write_head(stream, status, TEXT, why.len() as u64 + 1, &end).await?;
     write_all(stream, format!("{why}\n").as_bytes()).await
@@ -546,26 +552,14 @@ async fn refuse(stream: &mut Stream, refusal: Refusal) -> Result<(), Failure> {
 /// Sends the head of a response, whose last lines are `end`.
 async fn write_head(
     stream: &mut Stream,
-    status: u16,
+    status: Status,
     fields: &str,
     len: u64,
     end: &str,
 ) -> Result<(), Failure> {
-    let line = match status {
-        200 => "HTTP/1.1 200 OK\r\n",
-        400 => "HTTP/1.1 400 Bad Request\r\n",
-        404 => "HTTP/1.1 404 Not Found\r\n",
-        405 => "HTTP/1.1 405 Method Not Allowed\r\n",
-        413 => "HTTP/1.1 413 Content Too Large\r\n",
-        431 => "HTTP/1.1 431 Request Header Fields Too Large\r\n",
-        501 => "HTTP/1.1 501 Not Implemented\r\n",
-        503 => "HTTP/1.1 503 Service Unavailable\r\n",
-        505 => "HTTP/1.1 505 HTTP Version Not Supported\r\n",
-        _ => "HTTP/1.1 500 Internal Server Error\r\n",
-    };
     let mut digits = itoa::Buffer::new();
     // Without a formatter, which would take longer than all the rest of a short response.
-    for piece in [line, fields, "Content-Length: ", digits.format(len), end] {
+    for piece in [status.line(), fields, "Content-Length: ", digits.format(len), end] {
         if !stream.try_buffer(piece.as_bytes()) {
             write_all(stream, piece.as_bytes()).await?;
         }

@@ -26,7 +26,7 @@ use axwire::{
 };
 use futures_util::future;
 
-use crate::http::{Exchange, Failure, Method};
+use crate::http::{Exchange, Failure, Method, Status};
 
 /// How often a silent client is asked whether it is still there. One that vanished without a word
 /// is gone after five of these.
@@ -87,6 +87,6 @@ async fn route(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         ("/stats", ..) | (_, Some(_), _) | (_, _, Some(_)) => {
             service::only(exchange, "GET, HEAD").await
         }
-        _ => exchange.fail(404, "there are /, /stats, /bytes/N and /echo").await,
+        _ => exchange.fail(Status::NotFound, "there are /, /stats, /bytes/N and /echo").await,
     }
 }

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use axwire::{memory, net, time};
 
-use crate::http::{Exchange, Failure, Method, Refusal, decimal};
+use crate::http::{Exchange, Failure, Method, Refusal, Status, decimal};
 
 /// The largest body that `/echo` keeps; it answers when it has all of it.
 const ECHO_LEN_MAX: u64 = 64 << 20;
@@ -20,6 +20,10 @@ const SOCKETS_SHARE: usize = 8;
 const ACCEPT_RESERVE: usize = 2 << 20;
 /// A piece of a kept body. Small, so that free memory in many parts will do.
 const PIECE_LEN: usize = 16 * 1024;
+
+const NO_MEMORY: Refusal =
+    Refusal::new(Status::ServiceUnavailable, "no memory is left for this body");
+const TOO_LARGE: Refusal = Refusal::new(Status::ContentTooLarge, "/echo takes 64 MiB at most");
 
 /// What `/bytes/N` repeats; a multiple of 256 long.
 static PATTERN: [u8; 16 * 1024] = {
@@ -61,7 +65,7 @@ impl Reservation {
         let reserve = RESERVE + FREE_AT_START.load(Relaxed) / SOCKETS_SHARE;
         if len > 0 && memory::free() < others.saturating_add(len).saturating_add(reserve) {
             self.shrink(len);
-            return Err(Refusal::new(503, "no memory is left for this body"));
+            return Err(NO_MEMORY);
         }
         Ok(())
     }
@@ -98,7 +102,7 @@ pub(crate) async fn page(
     (content_type, body): (&str, &[u8]),
 ) -> Result<(), Failure> {
     let fields = format!("Content-Type: {content_type}\r\n");
-    exchange.respond(200, &fields, body).await
+    exchange.respond(Status::Ok, &fields, body).await
 }
 
 /// Every counter of the stack as JSON.
@@ -109,7 +113,7 @@ pub(crate) async fn stats(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         json += &format!(",\"{name}\":{value}");
     }
     json += "}\n";
-    exchange.respond(200, "Content-Type: application/json\r\n", json.as_bytes()).await
+    exchange.respond(Status::Ok, "Content-Type: application/json\r\n", json.as_bytes()).await
 }
 
 /// The content type of bytes that are just bytes.
@@ -118,9 +122,10 @@ const BYTES: &str = "Content-Type: application/octet-stream\r\n";
 /// A body of as many bytes as `number` says.
 pub(crate) async fn bytes(exchange: &mut Exchange<'_>, number: &str) -> Result<(), Failure> {
     let Some(len) = decimal(number) else {
-        return exchange.fail(400, "/bytes/N wants N to be a number below 2^64").await;
+        let why = "/bytes/N wants N to be a number below 2^64";
+        return exchange.fail(Status::BadRequest, why).await;
     };
-    exchange.begin(200, BYTES, len).await?;
+    exchange.begin(Status::Ok, BYTES, len).await?;
     if exchange.request.method == Method::Head {
         return Ok(());
     }
@@ -137,7 +142,7 @@ pub(crate) async fn bytes(exchange: &mut Exchange<'_>, number: &str) -> Result<(
 /// it has sent everything.
 pub(crate) async fn echo(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let (mut pieces, len) = keep(exchange).await?;
-    exchange.begin(200, BYTES, len).await?;
+    exchange.begin(Status::Ok, BYTES, len).await?;
     while let Some(piece) = pieces.pop_front() {
         exchange.write(&piece).await?;
     }
@@ -146,10 +151,9 @@ pub(crate) async fn echo(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
 
 /// Keeps the request's body. One whose length is known is refused at the start or not at all.
 async fn keep(exchange: &mut Exchange<'_>) -> Result<(VecDeque<Vec<u8>>, u64), Failure> {
-    let too_large = Refusal::new(413, "/echo takes 64 MiB at most");
     let announced = exchange.announced_len();
     if announced.is_some_and(|len| len > ECHO_LEN_MAX) {
-        return Err(too_large.into());
+        return Err(TOO_LARGE.into());
     }
     let mut reservation = Reservation::default();
     reservation.grow(announced.unwrap_or(0) as usize)?;
@@ -161,7 +165,7 @@ async fn keep(exchange: &mut Exchange<'_>) -> Result<(VecDeque<Vec<u8>>, u64), F
         }
         len += piece.len() as u64;
         if len > ECHO_LEN_MAX {
-            return Err(too_large.into());
+            return Err(TOO_LARGE.into());
         }
         pieces.push_back(piece);
     }
@@ -195,5 +199,5 @@ async fn read_piece(
 /// Says which methods the path has.
 pub(crate) async fn only(exchange: &mut Exchange<'_>, methods: &str) -> Result<(), Failure> {
     let fields = format!("Allow: {methods}\r\nContent-Type: text/plain\r\n");
-    exchange.respond(405, &fields, b"wrong method\n").await
+    exchange.respond(Status::MethodNotAllowed, &fields, b"wrong method\n").await
 }

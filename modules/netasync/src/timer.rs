@@ -21,7 +21,8 @@ pub(crate) struct Timers(Mutex<Queue>);
 /// take another.
 const SPARE_MAX: usize = 64;
 
-/// When a timer fires at the latest, and a number that tells equal ones apart.
+/// When a place is looked at, which is no later than the deadline of the timer that has it, and a
+/// number that tells equal ones apart.
 type Key = (Instant, u64);
 
 /// Most timers are time limits, which are given up and soon followed by another, later one. So a

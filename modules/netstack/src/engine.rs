@@ -34,8 +34,9 @@ use crate::{
 /// many as a 64 KiB buffer holds with room to spare.
 pub(crate) const FRAMES_PER_TURN: usize = 48;
 
-/// How often timers other than flows' are looked at while one turn follows the other; before a sleep
-/// they always are. All of them run for longer.
+/// How often timers other than flows' are looked at while one turn follows the other: under load they
+/// are late by this and a turn at most, which matters little, as most measure seconds. Before a sleep
+/// those that have come due always are.
 const CONTROL_INTERVAL: Span = Span::from_millis(1);
 
 /// The first port that IANA leaves to ephemeral use (RFC 6335 section 6).

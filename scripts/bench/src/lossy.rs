@@ -30,7 +30,8 @@ const SEEDS: u64 = 2;
 const SPAN: Duration = Duration::from_secs(5);
 /// The rest of the path; half of the time is in each direction.
 const RTT_MS: u32 = 20;
-const LINE: &str = "--rate 100Mbit --queue 250KB";
+const RATE_MBIT: u32 = 100;
+const QUEUE_KB: u32 = 250;
 /// What the host's end sends with: the congestion control that Linux is built with by default.
 pub(crate) const CUBIC: &str = "cubic";
 /// And the system's own, if that is another.
@@ -50,7 +51,8 @@ pub(crate) fn prepare() -> Result<()> {
 
 /// The relay's arguments.
 fn rules(loss: u32, seed: u64) -> String {
-    format!("--loss {loss}% --rtt {RTT_MS}ms {LINE} --seed {seed}")
+    let line = format!("--rate {RATE_MBIT}Mbit --queue {QUEUE_KB}KB");
+    format!("--loss {loss}% --rtt {RTT_MS}ms {line} --seed {seed}")
 }
 
 /// The seeds of a round, counted from zero: the same for everybody, never those of another round.
@@ -112,6 +114,15 @@ fn connect(addr: SocketAddr, control: &str) -> Result<TcpStream> {
     setsockopt(&stream, TcpCongestion, &OsString::from(control))
         .map_err(|error| format!("the host has no congestion control {control}: {error}"))?;
     Ok(stream)
+}
+
+/// Puts figures into a text about the path and what goes over it.
+pub(crate) fn fill_in(text: &str) -> String {
+    text.replace("{span}", &format!("{} s", SPAN.as_secs()))
+        .replace("{rtt}", &format!("{RTT_MS} ms"))
+        .replace("{rate}", &format!("{RATE_MBIT} Mbit/s"))
+        .replace("{queue}", &format!("{QUEUE_KB} KB"))
+        .replace("{seeds}", &SEEDS.to_string())
 }
 
 /// What keeps us from more, of a row in which a guest sends.

@@ -14,7 +14,7 @@ use crate::{
     statistics::range,
 };
 
-/// Groups of workloads, with what is to be known of each.
+/// Groups of workloads, with what is to be known of each. Figures in braces are [`lossy`]'s.
 const GROUPS: &[(&str, &str, &str)] = &[
     (
         "http",
@@ -48,9 +48,9 @@ const GROUPS: &[(&str, &str, &str)] = &[
     (
         "lossy",
         "Bulk over a lossy path",
-        "One connection for 5 s, seen from the guest. `scripts/relay` between the guest and the \
-         host loses so many per cent of all frames, in each direction, at random; it adds 20 ms to \
-         the round trip and carries 100 Mbit/s with a queue of 250 KB. Two seeds in each round, \
+        "One connection for {span}, seen from the guest. `scripts/relay` between the guest and the \
+         host loses so many per cent of all frames, in each direction, at random; it adds {rtt} to \
+         the round trip and carries {rate} with a queue of {queue}. Each round has {seeds} seeds, \
          the same for both guests, each with a guest of its own; one where nothing is lost. Nobody \
          has offloads. The guest sends with its kernel's default; the host sends with the \
          congestion control that is named. Ours is CUBIC (RFC 9438).",
@@ -93,7 +93,7 @@ pub(crate) fn title(group: &str) -> &str {
 
 fn section(group: &str, rows: &[Row]) -> String {
     let known = GROUPS.iter().find(|(name, ..)| *name == group);
-    let about = known.map_or("", |(.., about)| about);
+    let about = lossy::fill_in(known.map_or("", |(.., about)| about));
     let title = title(group);
     let remarks = if group == "lossy" { lossy::remarks(rows) } else { String::new() };
     let present: Vec<_> = Contestant::ALL
@@ -244,6 +244,15 @@ mod tests {
     fn numbers_have_three_digits() {
         let numbers = [12345.6, 123.4, 12.34, 1.234, 0.0].map(number);
         assert_eq!(numbers, ["12346", "123", "12.3", "1.23", "0.00"]);
+    }
+
+    #[test]
+    fn what_is_to_be_known_is_filled_in() {
+        for (group, ..) in GROUPS {
+            let section = section(group, &[]);
+            assert!(!section.contains('{'), "{section}");
+        }
+        assert!(section("lossy", &[]).contains(" adds 20 ms to "));
     }
 
     #[test]

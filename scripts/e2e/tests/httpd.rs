@@ -180,6 +180,31 @@ fn two_hundred_keep_alive_connections_at_once() {
 }
 
 #[test]
+fn connections_that_rest_let_their_buffers_go() {
+    let count = if on_tap() { 200 } else { 20 };
+    let guest = Boot::new("httpd").serve();
+    let mut connections: Vec<_> = (0..count).map(|_| BufReader::new(connect(&guest))).collect();
+    let mut serve = |sent: &str| {
+        for connection in &mut connections {
+            connection.get_mut().write_all(sent.as_bytes()).unwrap();
+        }
+        for connection in &mut connections {
+            assert_eq!(response(connection), ("HTTP/1.1 200 OK".into(), pattern(10)));
+        }
+    };
+    let request = "GET /bytes/10 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let (begin, end) = request.split_at(1);
+    // With the next request begun they do not rest, however long this takes.
+    serve(&format!("{request}{begin}"));
+    let busy = guest.stat("memory_free");
+    serve(end);
+    // A buffer of 4 KiB for each direction, less what the stack's tables may grow meanwhile.
+    let resting = busy + count * 7 * 1024;
+    eventually(Duration::from_secs(30), || guest.stat("memory_free"), |free| *free >= resting);
+    serve(request);
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_order() {
     let guest = Boot::new("httpd").serve();
     let mut reader = BufReader::new(connect(&guest));

@@ -1,8 +1,9 @@
 use alloc::{format, string::String, vec::Vec};
 
 use super::{
-    Body, CHUNK_EXTRA_LEN_MAX, ChunkState, Chunks, HEAD_LEN_MAX, Method, Refusal, Request, decimal,
-    parse,
+    Body, CHUNK_EXTRA_LEN_MAX, ChunkState, Chunks, HEAD_LEN_MAX, Method, Refusal, Request,
+    Status::{self, BadRequest, HeaderFieldsTooLarge, NotImplemented, VersionNotSupported},
+    decimal, parse,
 };
 
 fn request(head: &str) -> Request {
@@ -12,7 +13,7 @@ fn request(head: &str) -> Request {
 }
 
 /// The status of a refused head.
-fn status(head: &[u8]) -> u16 {
+fn status(head: &[u8]) -> Status {
     parse(head).expect_err("refused").status
 }
 
@@ -53,22 +54,22 @@ fn lines_and_targets_may_be_lax() {
 #[test]
 fn what_is_not_a_request_is_refused() {
     for (head, expected) in [
-        ("this is not HTTP\r\n\r\n", 400),
-        ("GET / HTTP/2\r\n", 400),
-        ("\0\0\0", 400),
-        ("GET x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        ("GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", 400),
-        ("GET / HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
-        ("get / HTTP/1.1\r\nHost: x\r\n\r\n", 501),
-        ("FOO / HTTP/1.1\r\nHost: x\r\n\r\n", 501),
-        ("GET / HTTP/2.0\r\n\r\n", 505),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
-        ("GET / HTTP/1.2", 505),
+        ("this is not HTTP\r\n\r\n", BadRequest),
+        ("GET / HTTP/2\r\n", BadRequest),
+        ("\0\0\0", BadRequest),
+        ("GET x HTTP/1.1\r\nHost: x\r\n\r\n", BadRequest),
+        ("GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n", BadRequest),
+        ("GET / HTTP/1.1\r\n\r\n", BadRequest),
+        ("GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", BadRequest),
+        ("GET / HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n", BadRequest),
+        ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", BadRequest),
+        ("GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", BadRequest),
+        ("GET / HTTP/1.1\r\nHost : x\r\n\r\n", BadRequest),
+        ("get / HTTP/1.1\r\nHost: x\r\n\r\n", NotImplemented),
+        ("FOO / HTTP/1.1\r\nHost: x\r\n\r\n", NotImplemented),
+        ("GET / HTTP/2.0\r\n\r\n", VersionNotSupported),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", VersionNotSupported),
+        ("GET / HTTP/1.2", VersionNotSupported),
     ] {
         assert_eq!(status(head.as_bytes()), expected, "{head:?}");
     }
@@ -79,9 +80,9 @@ fn a_head_has_limits() {
     let fields = |count| (0..count).map(|i| format!("H{i}: x\r\n")).collect::<String>();
     let head = |count| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", fields(count));
     assert!(parse(head(63).as_bytes()).is_ok());
-    assert_eq!(status(head(64).as_bytes()), 431);
+    assert_eq!(status(head(64).as_bytes()), HeaderFieldsTooLarge);
     let long = format!("GET /{}", "a".repeat(HEAD_LEN_MAX));
-    assert_eq!(status(&long.as_bytes()[..HEAD_LEN_MAX]), 431);
+    assert_eq!(status(&long.as_bytes()[..HEAD_LEN_MAX]), HeaderFieldsTooLarge);
     assert_eq!(parse(&long.as_bytes()[..HEAD_LEN_MAX - 1]), Ok(None));
 }
 
@@ -97,10 +98,10 @@ fn a_body_has_one_length() {
     }
     for value in ["", "-3", "+3", "0x3", "3, 3", "3 3", "18446744073709551616", "three", "3\u{b2}"]
     {
-        assert_eq!(status(post(&format!("Content-Length: {value}\r\n")).as_bytes()), 400);
+        assert_eq!(status(post(&format!("Content-Length: {value}\r\n")).as_bytes()), BadRequest);
     }
-    assert_eq!(status(post("Content-Length: 3\r\nContent-Length: 40\r\n").as_bytes()), 400);
-    assert_eq!(status(post("Content-Length: 3\r\nContent-Length: x\r\n").as_bytes()), 400);
+    assert_eq!(status(post("Content-Length: 3\r\nContent-Length: 40\r\n").as_bytes()), BadRequest);
+    assert_eq!(status(post("Content-Length: 3\r\nContent-Length: x\r\n").as_bytes()), BadRequest);
 }
 
 #[test]
@@ -108,17 +109,17 @@ fn the_only_coding_is_chunked() {
     let chunked = request(&post("Transfer-Encoding: Chunked\r\n")).body;
     assert_eq!(chunked, Body::Chunked(Chunks::default()));
     for (fields, expected) in [
-        ("Transfer-Encoding: xchunked\r\n", 501),
-        ("Transfer-Encoding: gzip, chunked\r\n", 501),
-        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 501),
-        ("Transfer-Encoding:\r\n", 501),
-        ("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", 400),
-        ("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", 400),
+        ("Transfer-Encoding: xchunked\r\n", NotImplemented),
+        ("Transfer-Encoding: gzip, chunked\r\n", NotImplemented),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", NotImplemented),
+        ("Transfer-Encoding:\r\n", NotImplemented),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", BadRequest),
+        ("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", BadRequest),
     ] {
         assert_eq!(status(post(fields).as_bytes()), expected, "{fields:?}");
     }
     let old = b"POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
-    assert_eq!(status(old), 400);
+    assert_eq!(status(old), BadRequest);
 }
 
 #[test]
@@ -198,7 +199,7 @@ fn malformed_chunks_are_refused() {
         &long_extension,
         &long_trailers,
     ] {
-        assert_eq!(decode(body.as_bytes(), 7).expect_err(body).status, 400, "{body:?}");
+        assert_eq!(decode(body.as_bytes(), 7).expect_err(body).status, BadRequest, "{body:?}");
     }
 }
 
