@@ -5,7 +5,7 @@
 
 mod status;
 
-use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
+use alloc::{format, vec::Vec};
 use core::mem::MaybeUninit;
 
 use axwire::{
@@ -15,6 +15,7 @@ use axwire::{
 };
 use futures_util::FutureExt;
 use httparse::Header;
+use smol_str::SmolStr;
 
 pub(crate) use self::status::Status;
 
@@ -55,7 +56,7 @@ pub(crate) enum Method {
 pub(crate) struct Request {
     pub(crate) method: Method,
     /// Without the query.
-    pub(crate) path: String,
+    pub(crate) path: SmolStr,
     body: Body,
     is_http_1_0: bool,
     keep_alive: bool,
@@ -139,7 +140,7 @@ fn request(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
         values(headers, "expect").any(|it| it.eq_ignore_ascii_case(b"100-continue"));
     Ok(Request {
         method: method(head.method.unwrap_or_default())?,
-        path: path.to_owned(),
+        path: path.into(),
         body: framing(headers, is_http_1_0)?,
         is_http_1_0,
         keep_alive: keep_alive(headers, is_http_1_0),
@@ -165,11 +166,23 @@ fn method(name: &str) -> Result<Method, Refusal> {
     }
 }
 
+/// Bytes that a host and its port may have; a table, because every request has one.
+static IN_HOST: [bool; 256] = {
+    let mut is_in = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        is_in[byte as usize] =
+            byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'@' | b'\\');
+        byte += 1;
+    }
+    is_in
+};
+
 /// RFC 9112 section 3.2: one host, and in HTTP/1.0 perhaps none.
 fn check_host(headers: &[Header<'_>], is_http_1_0: bool) -> Result<(), Refusal> {
     let mut hosts = values(headers, "host");
     let is_valid = match hosts.next() {
-        Some(host) => host.iter().all(|b| b.is_ascii_graphic() && !b"/?#@\\".contains(b)),
+        Some(host) => host.iter().all(|byte| IN_HOST[usize::from(*byte)]),
         None => is_http_1_0,
     };
     if is_valid && hosts.next().is_none() {

@@ -16,11 +16,11 @@ extern crate alloc;
 mod http;
 mod service;
 
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axwire::{
     io::{AxResult, BufStream},
-    net::{TcpListener, TcpStream},
+    net::{TcpSocket, TcpStream},
     println, task,
     time::Duration,
 };
@@ -32,16 +32,30 @@ use crate::http::{Exchange, Failure, Method, Status};
 /// is gone after five of these.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
+/// Connections that may wait to be accepted.
+const BACKLOG: usize = 1024;
+
 #[axwire::main]
 async fn main() -> AxResult<()> {
     service::measure_memory();
-    let v4 = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 80)).await?;
-    let v6 = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 80)).await?;
+    let v4 = listener(Ipv4Addr::UNSPECIFIED.into())?;
+    let v6 = listener(Ipv6Addr::UNSPECIFIED.into())?;
     println!("httpd: listening on port 80");
     future::try_join(listen(v4), listen(v6)).await.map(drop)
 }
 
-async fn listen(listener: TcpListener) -> AxResult<()> {
+/// A listener, with the options that its connections begin with.
+fn listener(address: IpAddr) -> AxResult<TcpSocket> {
+    let mut socket = TcpSocket::new();
+    socket.set_keep_alive(Some(KEEP_ALIVE));
+    // Writes are gathered already; the end of a response must not wait for an acknowledgement.
+    socket.set_nodelay(true);
+    socket.bind((address, 80))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+async fn listen(listener: TcpSocket) -> AxResult<()> {
     loop {
         let (stream, _peer) = listener.accept().await?;
         if service::has_room() {
@@ -52,9 +66,6 @@ async fn listen(listener: TcpListener) -> AxResult<()> {
 
 /// Serves one connection to its end.
 async fn serve(stream: TcpStream) {
-    stream.set_keep_alive(Some(KEEP_ALIVE));
-    // Writes are gathered already; the end of a response must not wait for an acknowledgement.
-    stream.set_nodelay(true);
     let mut stream = BufStream::new(stream);
     let end = loop {
         match exchange(&mut stream).await {

@@ -1,19 +1,15 @@
 //! Buffers: fewer calls, and bytes that can be looked at before they are taken.
 
-use alloc::{boxed::Box, vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 use core::ops::Range;
 
 use embedded_io_async::{BufRead, ErrorType, Read, Write};
 
 /// Bytes that a buffer holds: a usual request, or a usual response, in one piece.
 const BUFFER_LEN: usize = 4096;
-
-/// Takes memory for a buffer that has none: until something is read or written it is not needed.
-fn make(buffer: &mut Box<[u8]>) {
-    if buffer.is_empty() {
-        *buffer = vec![0; BUFFER_LEN].into_boxed_slice();
-    }
-}
+/// Bytes of the first buffer to read into: the head of a usual request. All of it is cleared before it
+/// is filled, which for few bytes would cost more than to read them.
+const FIRST_LEN: usize = 1024;
 
 /// Reads ahead, so that a parser may take bytes one by one.
 ///
@@ -110,6 +106,21 @@ impl<S> BufReader<S> {
     }
 }
 
+impl<S> BufReader<S> {
+    /// Takes memory when something is to be read, and more of it once the first piece was too small.
+    /// Nothing is unread.
+    fn make_room(&mut self) {
+        let len = match self.buffer.len() {
+            0 => FIRST_LEN,
+            len if self.unread.end == len => BUFFER_LEN,
+            len => len,
+        };
+        if len > self.buffer.len() {
+            self.buffer = vec![0; len].into_boxed_slice();
+        }
+    }
+}
+
 impl<S: ErrorType> ErrorType for BufReader<S> {
     type Error = S::Error;
 }
@@ -130,7 +141,7 @@ impl<S: Read> Read for BufReader<S> {
 impl<S: Read> BufRead for BufReader<S> {
     async fn fill_buf(&mut self) -> Result<&[u8], S::Error> {
         if self.unread.is_empty() {
-            make(&mut self.buffer);
+            self.make_room();
             let len = self.stream.read(&mut self.buffer).await?;
             self.unread = 0..len;
         }
@@ -173,8 +184,7 @@ impl<S: Write> Write for BufReader<S> {
 #[derive(Debug)]
 pub struct BufWriter<S> {
     stream: S,
-    buffer: Box<[u8]>,
-    written: usize,
+    buffer: Vec<u8>,
 }
 
 impl<S> BufWriter<S> {
@@ -195,7 +205,7 @@ impl<S> BufWriter<S> {
     /// # Ok(()) });
     /// ```
     pub fn new(stream: S) -> Self {
-        BufWriter { stream, buffer: Box::default(), written: 0 }
+        BufWriter { stream, buffer: Vec::new() }
     }
 
     /// The stream beneath.
@@ -227,25 +237,23 @@ impl<S> BufWriter<S> {
     /// # Ok(()) });
     /// ```
     pub fn try_buffer(&mut self, data: &[u8]) -> bool {
-        make(&mut self.buffer);
-        let Some(room) = self.buffer[self.written..].get_mut(..data.len()) else {
-            return false;
-        };
-        room.copy_from_slice(data);
-        self.written += data.len();
-        true
+        let has_room = data.len() <= BUFFER_LEN - self.buffer.len();
+        if has_room {
+            if self.buffer.capacity() == 0 {
+                self.buffer.reserve_exact(BUFFER_LEN);
+            }
+            self.buffer.extend_from_slice(data);
+        }
+        has_room
     }
 }
 
 impl<S: Write> BufWriter<S> {
     /// Sends the buffer on. A future dropped midway keeps what has not been sent.
     async fn drain(&mut self) -> Result<(), S::Error> {
-        while self.written > 0 {
-            let len = self.stream.write(&self.buffer[..self.written]).await?;
-            if len < self.written {
-                self.buffer.copy_within(len..self.written, 0);
-            }
-            self.written -= len;
+        while !self.buffer.is_empty() {
+            let len = self.stream.write(&self.buffer).await?;
+            self.buffer.drain(..len);
         }
         Ok(())
     }
@@ -384,8 +392,8 @@ impl<S> BufStream<S> {
             reader.unread = 0..0;
         }
         let writer = reader.get_mut();
-        if writer.written == 0 {
-            writer.buffer = Box::default();
+        if writer.buffer.is_empty() {
+            writer.buffer = Vec::new();
         }
     }
 

@@ -114,8 +114,6 @@ impl TcpStream {
     /// # Ok(()) });
     /// ```
     pub fn set_keep_alive(&self, interval: Option<Duration>) {
-        const COUNT: u8 = 4;
-        let probes = |interval| KeepAlive { idle: interval, interval, count: COUNT };
         self.set_keep_alive_probes(interval.map(probes));
     }
 
@@ -124,4 +122,24 @@ impl TcpStream {
         change(&mut options);
         self.set_options(options);
     }
+}
+
+impl TcpSocket {
+    /// As [`TcpStream::set_keep_alive`]; has no effect once the socket listens or is connected.
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// let mut socket = netasync::TcpSocket::new();
+    /// socket.set_keep_alive(Some(Duration::from_secs(60)));
+    /// assert_eq!(socket.keep_alive().expect("just set").count, 4);
+    /// ```
+    pub fn set_keep_alive(&mut self, interval: Option<Duration>) {
+        self.set_keep_alive_probes(interval.map(probes));
+    }
+}
+
+/// Four probes, each as long after the one before as the first after the last sign of life.
+fn probes(interval: Duration) -> KeepAlive {
+    const COUNT: u8 = 4;
+    KeepAlive { idle: interval, interval, count: COUNT }
 }

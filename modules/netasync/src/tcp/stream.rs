@@ -14,6 +14,7 @@ use crate::{
     race::race,
     reactor::{PollPlace, Source, ready_io},
     runtime::Handle,
+    sync::{AtomicBool, Ordering},
 };
 
 /// A connection. Dropping it closes it; what was written is still delivered.
@@ -34,6 +35,9 @@ use crate::{
 #[derive(Debug)]
 pub struct TcpStream {
     socket: netstack::TcpStream,
+    /// The last read took all that there was: so likely is the next one to wait that it enters its
+    /// task before it tries.
+    is_drained: AtomicBool,
     /// Of those that use the traits.
     reader: PollPlace,
     writer: PollPlace,
@@ -99,7 +103,18 @@ impl TcpStream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<AxResult<usize>> {
-        self.reader.poll(cx, self.source(Interest::Read), || self.socket.try_read(buffer))
+        self.reader.poll(cx, self.source(Interest::Read), || self.try_read(buffer))
+    }
+
+    /// Reads, but tries only when it is called again if it is likely to wait.
+    fn try_read(&self, buffer: &mut [u8]) -> Result<usize, ReadError> {
+        if self.is_drained.load(Ordering::Relaxed) && !buffer.is_empty() {
+            self.is_drained.store(false, Ordering::Relaxed);
+            return Err(ReadError::WouldBlock);
+        }
+        let len = self.socket.try_read(buffer)?;
+        self.is_drained.store(0 < len && len < buffer.len(), Ordering::Relaxed);
+        Ok(len)
     }
 
     pub(super) fn poll_write_to(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<AxResult<usize>> {
@@ -124,7 +139,12 @@ impl TcpStream {
     }
 
     pub(super) fn new(socket: netstack::TcpStream) -> Self {
-        TcpStream { socket, reader: PollPlace::default(), writer: PollPlace::default() }
+        TcpStream {
+            socket,
+            is_drained: AtomicBool::new(false),
+            reader: PollPlace::default(),
+            writer: PollPlace::default(),
+        }
     }
 
     pub(super) fn options(&self) -> TcpOptions {
@@ -182,7 +202,7 @@ impl TcpStream {
     /// # Errors
     /// `ConnectionReset`, `TimedOut`.
     pub async fn read(&self, buffer: &mut [u8]) -> AxResult<usize> {
-        ready_io(self.source(Interest::Read), || self.socket.try_read(buffer)).await
+        ready_io(self.source(Interest::Read), || self.try_read(buffer)).await
     }
 
     /// Waits until reading would not block, and takes nothing: for whoever has no buffer until then.

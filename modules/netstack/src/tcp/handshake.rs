@@ -192,6 +192,7 @@ impl Engine {
         }
         let mtu = self.ip.interface(packet.interface).mtu;
         let isn = self.tcp.isns.isn(&tuple, self.now);
+        let options = self.options_for(listener);
         let entry = HalfOpen {
             listener,
             interface: packet.interface,
@@ -206,13 +207,13 @@ impl Engine {
                 rtt: None,
             },
             mss: mss(mtu, tuple.remote.ip()),
-            receive_buffer_len: self.options_for(listener).receive_buffer_len,
+            receive_buffer_len: options.receive_buffer_len,
             is_acknowledged: false,
             repeats: 0,
             began: self.now,
             due: (self.now + REPEATS[0]).rounded_up(),
         };
-        self.send_syn_ack(&tuple, &entry, packet, tx);
+        self.answer(&entry.syn_ack(&tuple, &options), options.hop_limit, packet, tx);
         self.tcp.handshakes.insert(tuple, entry);
         if above.is_some() {
             self.tcp.time_wait.remove(&tuple);
@@ -250,8 +251,9 @@ impl Engine {
         } else if segment.flags.syn && segment.ack.is_none() {
             if segment.seq == entry.syn.irs {
                 // Ours was lost, or is under way.
-                let entry = entry.clone();
-                self.send_syn_ack(&tuple, &entry, packet, tx);
+                let options = self.options_of(entry);
+                let header = entry.syn_ack(&tuple, &options);
+                self.answer(&header, options.hop_limit, packet, tx);
                 return Some(Verdict::Answered);
             }
             // The peer has begun anew.
@@ -306,17 +308,6 @@ impl Engine {
         self.introduce(interface, remote, station);
         self.queue_for_accept(id, listener);
         self.deliver(id, segment, packet, tx)
-    }
-
-    fn send_syn_ack(
-        &mut self,
-        tuple: &Tuple,
-        entry: &HalfOpen,
-        packet: &Packet<'_>,
-        tx: &mut impl Transmitter,
-    ) {
-        let options = self.options_of(entry);
-        self.answer(&entry.syn_ack(tuple, &options), options.hop_limit, packet, tx);
     }
 
     /// Repeats SYN-ACKs and gives up what has waited long enough.
