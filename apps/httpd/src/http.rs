@@ -398,6 +398,12 @@ impl<'s> Exchange<'s> {
                 Err(_) => rest(stream).await?,
             }
         }
+        // Most heads have come as a whole: no clock is needed.
+        let begun = stream.fill_buf().await.map_err(|_| Failure::Lost)?;
+        if let Some((request, len)) = parse(begun)? {
+            stream.consume(len);
+            return Ok(Exchange { stream, request });
+        }
         let request = timeout(HEAD_TIME, read_head(stream)).await;
         Ok(Exchange { request: request.map_err(|_| Failure::Stalled)??, stream })
     }
@@ -492,14 +498,22 @@ impl<'s> Exchange<'s> {
         self.request.body.is_complete() || is_certain && is_short
     }
 
-    /// Ends the exchange. Returns whether the connection may carry another.
-    pub(crate) async fn finish(mut self) -> bool {
-        let is_drained = self.request.body.is_complete()
-            || matches!(timeout(STALL, self.drain()).await, Ok(Ok(true)));
-        self.request.keep_alive && is_drained
+    /// Whether all of the request has been read.
+    pub(crate) fn is_read(&self) -> bool {
+        self.request.body.is_complete()
     }
 
-    /// Reads what is left of the body. Returns whether that was little enough.
+    /// Reads what is left of the request. Returns whether that was little enough.
+    pub(crate) async fn skip(&mut self) -> bool {
+        matches!(timeout(STALL, self.drain()).await, Ok(Ok(true)))
+    }
+
+    /// Whether the connection may carry another request, once this one has been read.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        self.request.keep_alive
+    }
+
+    /// As [`skip`](Self::skip), without a clock.
     async fn drain(&mut self) -> Result<bool, Failure> {
         let mut drained = 0;
         loop {

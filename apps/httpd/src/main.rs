@@ -81,7 +81,9 @@ async fn serve(stream: TcpStream) {
 async fn exchange(stream: &mut http::Stream) -> Result<bool, Failure> {
     let mut exchange = Exchange::receive(stream).await?;
     route(&mut exchange).await?;
-    Ok(exchange.finish().await)
+    // Asked first: most requests have no body, and a future for it would be moved about.
+    let is_read = exchange.is_read() || exchange.skip().await;
+    Ok(is_read && exchange.keeps_alive())
 }
 
 async fn route(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
