@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use axwire::{memory, net, time};
 
-use crate::http::{Exchange, Failure, Method, Refusal, Status, decimal};
+use crate::http::{Exchange, Failure, Method, Refusal, Status, TEXT, decimal};
 
 /// The largest body that `/echo` keeps; it answers when it has all of it.
 const ECHO_LEN_MAX: u64 = 64 << 20;
@@ -101,7 +101,7 @@ pub(crate) async fn page(
     exchange: &mut Exchange<'_>,
     (content_type, body): (&str, &[u8]),
 ) -> Result<(), Failure> {
-    let fields = format!("Content-Type: {content_type}\r\n");
+    let fields = format!("Content-Type: {content_type}\r\nContent-Length: ");
     exchange.respond(Status::Ok, &fields, body).await
 }
 
@@ -113,11 +113,12 @@ pub(crate) async fn stats(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         json += &format!(",\"{name}\":{value}");
     }
     json += "}\n";
-    exchange.respond(Status::Ok, "Content-Type: application/json\r\n", json.as_bytes()).await
+    let fields = "Content-Type: application/json\r\nContent-Length: ";
+    exchange.respond(Status::Ok, fields, json.as_bytes()).await
 }
 
-/// The content type of bytes that are just bytes.
-const BYTES: &str = "Content-Type: application/octet-stream\r\n";
+/// The fields of bytes that are just bytes.
+const BYTES: &str = "Content-Type: application/octet-stream\r\nContent-Length: ";
 
 /// A body of as many bytes as `number` says.
 pub(crate) async fn bytes(exchange: &mut Exchange<'_>, number: &str) -> Result<(), Failure> {
@@ -198,6 +199,6 @@ async fn read_piece(
 
 /// Says which methods the path has.
 pub(crate) async fn only(exchange: &mut Exchange<'_>, methods: &str) -> Result<(), Failure> {
-    let fields = format!("Allow: {methods}\r\nContent-Type: text/plain\r\n");
+    let fields = format!("Allow: {methods}\r\n{TEXT}");
     exchange.respond(Status::MethodNotAllowed, &fields, b"wrong method\n").await
 }

@@ -1,6 +1,7 @@
 //! Timers: sleeping, and giving up.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+mod queue;
+
 use core::{
     fmt, mem,
     pin::Pin,
@@ -12,70 +13,11 @@ use axerrno::AxError;
 use netstack::Instant;
 use pin_project_lite::pin_project;
 
+use self::queue::{Key, Queue};
 use crate::{runtime::Handle, sync::Mutex};
 
 #[derive(Debug, Default)]
 pub(crate) struct Timers(Mutex<Queue>);
-
-/// Places of timers that were given up, kept for the next ones: a turn's tasks may each give up one and
-/// take another.
-const SPARE_MAX: usize = 64;
-
-/// When a place is looked at, which is no later than the deadline of the timer that has it, and a
-/// number that tells equal ones apart.
-type Key = (Instant, u64);
-
-/// Most timers are time limits, which are given up and soon followed by another, later one. So a
-/// timer that is given up leaves its place behind, and the next one takes that if it is not too late.
-/// A timer may fire early for that reason: who has set it looks at the clock, and sets it again.
-#[derive(Debug, Default)]
-struct Queue {
-    next_id: u64,
-    /// No waker is a place that nobody has.
-    places: BTreeMap<Key, Option<Waker>>,
-    /// Places that nobody has; some may be gone.
-    spare: Vec<Key>,
-}
-
-impl Queue {
-    fn insert(&mut self, deadline: Instant, waker: Waker) -> Key {
-        while let Some(key) = self.spare.pop_if(|key| key.0 <= deadline) {
-            if let Some(place) = self.places.get_mut(&key) {
-                *place = Some(waker);
-                return key;
-            }
-        }
-        let key = (deadline, self.next_id);
-        self.next_id += 1;
-        self.places.insert(key, Some(waker));
-        key
-    }
-
-    fn remove(&mut self, key: Key) -> Option<Waker> {
-        if self.spare.len() == SPARE_MAX {
-            return self.places.remove(&key).flatten();
-        }
-        let waker = self.places.get_mut(&key)?.take();
-        self.spare.push(key);
-        waker
-    }
-
-    fn pop_due(&mut self, now: Instant) -> Option<Option<Waker>> {
-        let entry = self.places.first_entry()?;
-        (entry.key().0 <= now).then(|| entry.remove())
-    }
-
-    /// Lets places go that nobody has, so that nobody is woken for them.
-    fn next_deadline(&mut self) -> Option<Instant> {
-        loop {
-            let entry = self.places.first_entry()?;
-            if entry.get().is_some() {
-                return Some(entry.key().0);
-            }
-            entry.remove();
-        }
-    }
-}
 
 impl Timers {
     fn insert(&self, deadline: Instant, waker: &Waker) -> Key {
@@ -83,19 +25,19 @@ impl Timers {
         self.0.lock().insert(deadline, waker)
     }
 
-    /// Has another waker woken. Returns the place, which is a new one if it has fired.
+    /// Has another waker woken. Returns the place, which is a new one if it has been looked at.
     fn update(&self, key: Key, deadline: Instant, waker: &Waker) -> Key {
-        let mut waker = waker.clone();
+        let waker = waker.clone();
+        // Dropped after the lock is let go: it may hold the last reference to a task.
+        let _known;
         let mut queue = self.0.lock();
-        if let Some(place) = queue.places.get_mut(&key) {
-            // The old one is dropped after the lock is let go: it may hold the last reference to a
-            // task.
-            let known = place.as_mut().expect("the place is taken");
-            mem::swap(known, &mut waker);
-            drop(queue);
-            return key;
+        match queue.replace(key, waker) {
+            Ok(known) => {
+                _known = known;
+                key
+            }
+            Err(waker) => queue.insert(deadline, waker),
         }
-        queue.insert(deadline, waker)
     }
 
     fn remove(&self, key: Key) {
@@ -301,51 +243,4 @@ pub async fn yield_now() {
         Poll::Pending
     })
     .await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn at(seconds: u64) -> Instant {
-        Instant::from_micros(seconds * 1_000_000)
-    }
-
-    fn insert(queue: &mut Queue, seconds: u64) -> Key {
-        queue.insert(at(seconds), Waker::noop().clone())
-    }
-
-    #[test]
-    fn a_place_that_was_given_up_serves_later_timers_only() {
-        let mut queue = Queue::default();
-        let first = insert(&mut queue, 5);
-        assert!(queue.remove(first).is_some());
-        assert_eq!(insert(&mut queue, 4).0, at(4), "it would be late");
-        let second = insert(&mut queue, 9);
-        assert_eq!(second, first);
-        assert_eq!((queue.places.len(), queue.spare.len()), (2, 0));
-        assert!(queue.remove(second).is_some() && queue.remove(second).is_none());
-    }
-
-    #[test]
-    fn places_that_nobody_has_wake_nobody_and_are_few() {
-        let mut queue = Queue::default();
-        let keys: Vec<Key> = (1..1000).map(|seconds| insert(&mut queue, seconds)).collect();
-        keys.into_iter().for_each(|key| drop(queue.remove(key)));
-        assert!(queue.places.len() <= SPARE_MAX);
-        assert_eq!(queue.next_deadline(), None);
-        assert!(queue.places.is_empty());
-        // What is left of them does no harm.
-        assert_eq!(insert(&mut queue, 2000).0, at(2000));
-        assert_eq!(queue.next_deadline(), Some(at(2000)));
-    }
-
-    #[test]
-    fn a_timer_that_has_fired_has_no_place() {
-        let mut queue = Queue::default();
-        let key = insert(&mut queue, 5);
-        assert!(queue.pop_due(at(4)).is_none());
-        assert!(queue.pop_due(at(5)).flatten().is_some());
-        assert!(queue.remove(key).is_none() && queue.spare.is_empty());
-    }
 }

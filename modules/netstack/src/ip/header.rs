@@ -9,6 +9,8 @@ use smoltcp::wire::{
 
 pub(crate) const IPV4_HEADER_LEN: usize = 20;
 pub(crate) const IPV6_HEADER_LEN: usize = 40;
+/// Where the checksum of an IPv4 header is, in bytes.
+const CHECKSUM_AT: usize = 10;
 
 /// What a packet says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,18 @@ pub(crate) enum Checksum {
     Whole,
     /// The pseudo-header's sum, not inverted: the device adds the rest.
     PseudoHeader,
+}
+
+/// The sum of an IPv4 header, not inverted; all ones if its checksum is right (RFC 791 section 3.1).
+/// Words may be added in any byte order (RFC 1071 section 2), and two at a time.
+pub(crate) fn ipv4_header_sum(header: &[u8]) -> u16 {
+    let (words, rest) = header.as_chunks();
+    debug_assert!(rest.is_empty(), "the header's length is given in words");
+    let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+    // At most 15 words, so that nothing is carried out of the second step.
+    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    (sum + (sum >> 16)) as u16
 }
 
 /// The sum of the pseudo-header of a segment of `len` bytes (RFC 9293 section 3.1, RFC 8200 section
@@ -114,7 +128,7 @@ impl Header {
         piece: Piece,
         dont_fragment: bool,
     ) {
-        let mut ip = Ipv4Packet::new_unchecked(packet);
+        let mut ip = Ipv4Packet::new_unchecked(&mut *packet);
         ip.set_version(4);
         ip.set_header_len(IPV4_HEADER_LEN as u8);
         ip.set_dscp(0);
@@ -129,7 +143,9 @@ impl Header {
         ip.set_next_header(self.protocol);
         ip.set_src_addr(from);
         ip.set_dst_addr(to);
-        ip.fill_checksum();
+        ip.set_checksum(0);
+        let sum = ipv4_header_sum(&ip.into_inner()[..IPV4_HEADER_LEN]);
+        packet[CHECKSUM_AT..CHECKSUM_AT + 2].copy_from_slice(&(!sum).to_ne_bytes());
     }
 
     pub(crate) fn emit_ipv6(

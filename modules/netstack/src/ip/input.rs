@@ -10,7 +10,7 @@ use super::{
     address::is_usable_unicast,
     extension::{self, Stop, Upper},
     fragment::FRAGMENT_HEADER_LEN,
-    header::{IPV4_HEADER_LEN, IPV6_HEADER_LEN},
+    header::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, ipv4_header_sum},
     icmp::ErrorMessage,
     ndp,
     reassembly::{Fragment, Key, Outcome},
@@ -89,7 +89,7 @@ impl Engine {
         if ip.version() != 4 || header_len < IPV4_HEADER_LEN {
             return dropped(Reason::MalformedIp);
         }
-        if !ip.verify_checksum() {
+        if ipv4_header_sum(&bytes[..header_len]) != u16::MAX {
             return dropped(Reason::IpChecksum);
         }
         let (source, destination) = (ip.src_addr().into(), ip.dst_addr().into());
