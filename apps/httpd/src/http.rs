@@ -166,23 +166,34 @@ fn method(name: &str) -> Result<Method, Refusal> {
     }
 }
 
-/// Bytes that a host and its port may have; a table, because every request has one.
-static IN_HOST: [bool; 256] = {
-    let mut is_in = [false; 256];
+/// What a byte of a target or a host may be; a table, because every request has some of both.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
     let mut byte = 0_u8;
     while byte < 128 {
-        is_in[byte as usize] =
-            byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'@' | b'\\');
+        let ends_host = matches!(byte, b'/' | b'?' | b'#' | b'@' | b'\\');
+        if byte.is_ascii_graphic() && !ends_host {
+            classes[byte as usize] |= IN_HOST;
+        }
+        if matches!(byte, b'?' | b'#') {
+            classes[byte as usize] |= ENDS_PATH;
+        }
         byte += 1;
     }
-    is_in
+    classes
 };
+const IN_HOST: u8 = 1;
+const ENDS_PATH: u8 = 2;
+
+fn is_class(byte: u8, class: u8) -> bool {
+    CLASSES[usize::from(byte)] & class != 0
+}
 
 /// RFC 9112 section 3.2: one host, and in HTTP/1.0 perhaps none.
 fn check_host(headers: &[Header<'_>], is_http_1_0: bool) -> Result<(), Refusal> {
     let mut hosts = values(headers, "host");
     let is_valid = match hosts.next() {
-        Some(host) => host.iter().all(|byte| IN_HOST[usize::from(*byte)]),
+        Some(host) => host.iter().all(|byte| is_class(*byte, IN_HOST)),
         None => is_http_1_0,
     };
     if is_valid && hosts.next().is_none() {
@@ -202,7 +213,7 @@ fn path(target: &str) -> Option<&str> {
             _ => return None,
         },
     };
-    let end = path.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    let end = path.bytes().position(|byte| is_class(byte, ENDS_PATH)).unwrap_or(path.len());
     Some(if end == 0 { "/" } else { &path[..end] })
 }
 
@@ -393,10 +404,8 @@ pub(crate) struct Exchange<'s> {
 impl<'s> Exchange<'s> {
     /// Waits for a request.
     pub(crate) async fn receive(stream: &'s mut Stream) -> Result<Self, Failure> {
-        if stream.buffered() == 0 {
-            within(STALL, stream.flush()).await?;
-        }
         loop {
+            // A read that has to wait sends what has been written first.
             match timeout(REST, skip_empty_lines(stream)).await {
                 Ok(skipped) => break skipped?,
                 Err(_) => rest(stream).await?,
@@ -599,8 +608,10 @@ async fn write_head(
     Ok(())
 }
 
-/// Waits without buffers. A client that is silent between requests is not in the middle of anything.
+/// Waits without buffers. A client that is silent between requests is not in the middle of anything
+/// once it has the last response.
 async fn rest(stream: &mut Stream) -> Result<(), Failure> {
+    within(STALL, stream.flush()).await?;
     stream.shrink();
     match timeout(IDLE, stream.get_ref().readable()).await {
         Ok(Ok(())) => Ok(()),

@@ -107,6 +107,15 @@ impl Sleep {
         self.deadline
     }
 
+    /// Has a task woken when it is time.
+    fn enter(&mut self, cx: &Context<'_>) {
+        let timers = &self.handle.0.timers;
+        self.key = Some(match self.key {
+            Some(key) => timers.update(key, self.deadline, cx.waker()),
+            None => timers.insert(self.deadline, cx.waker()),
+        });
+    }
+
     /// Takes the timer away until it is polled again.
     pub(crate) fn give_up(&mut self) {
         if let Some(key) = self.key.take() {
@@ -122,11 +131,7 @@ impl Future for Sleep {
         if self.handle.now() >= self.deadline {
             return Poll::Ready(());
         }
-        let timers = &self.handle.0.timers;
-        self.key = Some(match self.key {
-            Some(key) => timers.update(key, self.deadline, cx.waker()),
-            None => timers.insert(self.deadline, cx.waker()),
-        });
+        self.enter(cx);
         Poll::Pending
     }
 }
@@ -189,8 +194,14 @@ impl<F: Future> Future for Timeout<F> {
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        let limit = this.limit.get_or_insert_with(|| sleep(*this.duration));
-        Pin::new(limit).poll(cx).map(|()| Err(Elapsed))
+        match this.limit {
+            Some(limit) => Pin::new(limit).poll(cx).map(|()| Err(Elapsed)),
+            None if this.duration.is_zero() => Poll::Ready(Err(Elapsed)),
+            None => {
+                this.limit.insert(sleep(*this.duration)).enter(cx);
+                Poll::Pending
+            }
+        }
     }
 }
 

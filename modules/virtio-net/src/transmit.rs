@@ -128,10 +128,14 @@ impl<H: Hal, T: Transport> TransmitQueue<H, T> {
         at_end.max(at_beginning).saturating_sub(HEADER_LEN)
     }
 
-    /// Finds room for a frame with its header, which there must be: its descriptor, and where it
-    /// begins.
+    /// Finds room for a frame with its header: its descriptor, and where it begins.
+    ///
+    /// # Panics
+    /// There is none.
     fn place(&mut self, len: usize) -> (u16, usize) {
-        if self.free().0 < len {
+        let (at_end, at_beginning) = self.free();
+        if at_end < len {
+            assert!(at_beginning >= len, "transmit on a full ring");
             self.head = self.head.next_multiple_of(REGION_LEN);
         }
         let (id, offset) = (self.id(self.queued), self.head % REGION_LEN);
@@ -179,7 +183,6 @@ impl<H: Hal, T: Transport> Transmitter for TransmitQueue<H, T> {
         if self.ring.is_broken() {
             return write(&mut vec![0; len]);
         }
-        assert!(self.room() >= len, "transmit on a full ring");
         self.check(len, &offload);
         let (id, offset) = self.place(HEADER_LEN + len);
         // SAFETY: the bytes are those of buffer `id` alone, which has just been placed: what the

@@ -125,6 +125,7 @@ pub(crate) enum Defect {
 
 impl<'a> Segment<'a> {
     /// Parses a packet's payload. The checksum is left out if the device has verified it.
+    #[inline]
     pub(crate) fn parse(
         bytes: &'a [u8],
         source: IpAddr,
