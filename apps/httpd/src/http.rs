@@ -412,8 +412,7 @@ impl<'s> Exchange<'s> {
             }
         }
         // Most heads have come as a whole: no clock is needed.
-        let begun = stream.fill_buf().await.map_err(|_| Failure::Lost)?;
-        if let Some((request, len)) = parse(begun)? {
+        if let Some((request, len)) = parse(stream.buffer())? {
             stream.consume(len);
             return Ok(Exchange { stream, request });
         }

@@ -10,7 +10,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-use core::task::Waker;
+use core::{mem, task::Waker};
 
 use hashbrown::HashMap;
 use netdev::{Device, Receiver, Transmitter};
@@ -145,6 +145,11 @@ impl Engine {
         if !is_done || !is_loopback_done || self.has_work_on(id) {
             return Next::Now;
         }
+        let flows = self.deadlines.first().map(|(deadline, _)| *deadline);
+        if !self.woken.is_empty() {
+            // Whoever is woken has something to do first. Another turn finds out exactly.
+            return Next::At(flows.map_or(self.control_due, |due| due.min(self.control_due)));
+        }
         let control = self.control_deadline();
         if control.is_some_and(|due| due <= self.now) {
             self.control_due = Instant::ZERO;
@@ -153,7 +158,6 @@ impl Engine {
                 return self.poll(id, now, device, budget);
             }
         }
-        let flows = self.deadlines.first().map(|(deadline, _)| *deadline);
         earlier(control, flows).map_or(Next::Idle, Next::At)
     }
 
@@ -171,7 +175,7 @@ impl Engine {
     }
 
     fn turn_of_loopback(&mut self, budget: usize) -> bool {
-        let mut loopback = core::mem::take(&mut self.loopback);
+        let mut loopback = mem::take(&mut self.loopback);
         let (rx, tx) = loopback.split();
         let is_done = self.turn(InterfaceId::LOOPBACK, rx, tx, budget);
         self.loopback = loopback;
@@ -356,14 +360,27 @@ impl Engine {
     }
 
     fn has_work_beside(&self, id: InterfaceId) -> bool {
-        let others = self.ip.interfaces.iter().filter(|interface| !interface.is_loopback());
-        others.filter(|interface| interface.id != id).any(|interface| interface.has_work())
+        let mut others = self.ip.interfaces.iter().filter(|one| one.id != id && !one.is_loopback());
+        others.any(|one| one.has_work())
     }
 
     pub(crate) fn has_work(&self) -> bool {
         self.lookups.has_new
             || !self.loopback.is_empty()
             || self.ip.interfaces.iter().any(|one| one.has_work())
+    }
+
+    /// Who is to be woken now that the lock is let go.
+    pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
+        // What is empty may have room that is worth keeping.
+        if self.woken.is_empty() { Vec::new() } else { mem::take(&mut self.woken) }
+    }
+
+    /// Takes room for wakers back.
+    pub(crate) fn keep_woken(&mut self, empty: Vec<Waker>) {
+        if self.woken.capacity() == 0 {
+            self.woken = empty;
+        }
     }
 
     /// Forgets a flow and gives back what it held.

@@ -21,6 +21,9 @@ use crate::{
     time::Instant,
 };
 
+/// Wakers that room is kept for: a busy turn's.
+const WOKEN_KEPT: usize = 64;
+
 /// What a stack is made from.
 ///
 /// ```
@@ -195,10 +198,21 @@ impl Stack {
         let (next, woken) = {
             let mut engine = self.0.lock();
             let next = engine.poll(id, now, device, budget);
-            (next, core::mem::take(&mut engine.woken))
+            (next, engine.take_woken())
         };
-        woken.into_iter().for_each(Waker::wake);
+        self.wake(woken);
         next
+    }
+
+    /// Wakes all without the lock, and gives their room back: every turn needs it.
+    fn wake(&self, mut woken: Vec<Waker>) {
+        if woken.is_empty() {
+            return;
+        }
+        woken.drain(..).for_each(Waker::wake);
+        if woken.capacity() <= WOKEN_KEPT {
+            self.0.lock().keep_woken(woken);
+        }
     }
 
     /// Sets who is woken when an application call gives the stack something to do, or one interface's
@@ -247,9 +261,10 @@ impl Stack {
                 return result;
             }
             let poller = has_work.then(|| engine.poller.clone()).flatten();
-            (result, core::mem::take(&mut engine.woken), poller)
+            (result, engine.take_woken(), poller)
         };
-        woken.into_iter().chain(poller).for_each(Waker::wake);
+        self.wake(woken);
+        poller.into_iter().for_each(Waker::wake);
         result
     }
 

@@ -104,6 +104,24 @@ impl<S> BufReader<S> {
     pub fn buffered(&self) -> usize {
         self.unread.len()
     }
+
+    /// The same bytes. Unlike [`fill_buf`](BufRead::fill_buf) it never reads.
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # use embedded_io_async::{BufRead, Read, Write};
+    /// # use netasync::io::*;
+    /// let mut reader = BufReader::new(&b"hello"[..]);
+    /// assert_eq!(reader.buffer(), b"");
+    /// reader.fill_buf().await.unwrap();
+    /// assert_eq!(reader.buffer(), b"hello");
+    /// # Ok(()) });
+    /// ```
+    pub fn buffer(&self) -> &[u8] {
+        &self.buffer[self.unread.clone()]
+    }
 }
 
 impl<S> BufReader<S> {
@@ -145,7 +163,7 @@ impl<S: Read> BufRead for BufReader<S> {
             let len = self.stream.read(&mut self.buffer).await?;
             self.unread = 0..len;
         }
-        Ok(&self.buffer[self.unread.clone()])
+        Ok(self.buffer())
     }
 
     /// # Panics
@@ -367,6 +385,24 @@ impl<S> BufStream<S> {
     /// ```
     pub fn buffered(&self) -> usize {
         self.0.buffered()
+    }
+
+    /// As [`BufReader::buffer`].
+    ///
+    /// ```
+    /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
+    /// # use netasync::*;
+    /// # world::run(async {
+    /// # let (client, server) = world::pair().await?;
+    /// # use embedded_io_async::{BufRead, Read, Write};
+    /// let mut stream = io::BufStream::new(client);
+    /// server.write_all(b"pong").await?;
+    /// stream.fill_buf().await.unwrap();
+    /// assert_eq!(stream.buffer(), b"pong");
+    /// # Ok(()) });
+    /// ```
+    pub fn buffer(&self) -> &[u8] {
+        self.0.buffer()
     }
 
     /// Gives the memory of buffers back in which nothing is. They take it again when they need it.

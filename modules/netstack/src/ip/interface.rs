@@ -164,7 +164,7 @@ impl Interface {
     /// Whether there is something to do that a turn could do.
     pub(crate) fn has_work(&self) -> bool {
         let has_flows = !(self.dirty.is_empty() && self.later.is_empty());
-        let has_frames = !(self.queue.is_empty() && self.unannounced.is_empty());
+        let has_frames = self.has_queued() || !self.unannounced.is_empty();
         (has_flows || has_frames) && !self.is_blocked || !self.is_filtered()
     }
 
@@ -193,6 +193,11 @@ impl Interface {
     /// Whether a datagram of so many pieces may be queued.
     pub(crate) fn has_room_for(&self, frames: usize) -> bool {
         self.queue.is_empty() || self.queue.len() + frames <= QUEUE_LEN_MAX
+    }
+
+    /// Whether frames of the stack's own wait.
+    pub(crate) fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     /// Sends what is queued. Returns how many bytes each frame had, until the transmitter is full.

@@ -378,7 +378,13 @@ impl Ip {
     }
 
     /// Sends what an interface has queued. Returns whether all of it is out.
+    #[inline]
     pub(crate) fn flush(&mut self, id: InterfaceId, tx: &mut impl Transmitter) -> bool {
+        // Asked before and after every frame, when there is hardly ever anything.
+        !self.interface(id).has_queued() || self.flush_queued(id, tx)
+    }
+
+    fn flush_queued(&mut self, id: InterfaceId, tx: &mut impl Transmitter) -> bool {
         loop {
             match self.interface_mut(id).flush_one(tx) {
                 Flushed::Nothing => return true,

@@ -65,7 +65,7 @@ impl Engine {
             false => (Checksum::Whole, None),
         };
         let headers_len = ETHERNET_HEADER_LEN + header.len();
-        while connection.wants_to_send() && turn.frames < FRAMES_PER_TURN {
+        loop {
             // Before the card is asked for its room: what is queued takes some of it, and what has
             // been sent makes some.
             let is_ready = ip.flush(*interface, tx) && tx.is_ready();
@@ -91,6 +91,9 @@ impl Engine {
             });
             connection.sent(&plan, *now);
             turn.frames += 1;
+            if turn.frames == FRAMES_PER_TURN || !connection.wants_to_send() {
+                break;
+            }
         }
         connection.end_turn(*now);
         *retry = unresolved.filter(|one| !one.is_asked).map(|_| *now + QUESTION_RETRY);
