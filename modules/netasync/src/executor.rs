@@ -1,15 +1,18 @@
 //! Tasks and the queue of those that are ready, on the `async-task` crate.
 
-use alloc::{collections::VecDeque, sync::Arc};
+use alloc::{
+    collections::VecDeque,
+    sync::{Arc, Weak},
+};
 use core::{
     fmt,
-    future::poll_fn,
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
 };
 
 use async_task::{FallibleTask, Runnable};
 use futures_util::task::AtomicWaker;
+use pin_project_lite::pin_project;
 
 use crate::{
     runtime::Handle,
@@ -235,27 +238,41 @@ impl AbortHandle {
     }
 
     /// Runs `future` until it ends or is to be stopped.
-    ///
-    /// Not futures-util's `Abortable`: it looks at itself by a reference that covers the future,
-    /// which Miri does not allow for one that refers to itself.
-    fn guard<F: Future>(&self, future: F) -> impl Future<Output = Option<F::Output>> + use<F> {
+    fn guard<F: Future>(&self, future: F) -> Guard<F> {
         let (is_aborted, slot) = (self.is_aborted.clone(), Arc::downgrade(&self.task));
-        async move {
-            let mut future = pin!(future);
-            let output = poll_fn(|cx| {
-                // Registered first, so that it is not missed in between.
-                if let Some(slot) = slot.upgrade() {
-                    slot.register(cx.waker());
-                }
-                match is_aborted.load(Ordering::Acquire) {
-                    true => Poll::Ready(None),
-                    false => future.as_mut().poll(cx).map(Some),
-                }
-            })
-            .await;
-            drop(slot.upgrade().and_then(|slot| slot.take()));
-            output
+        Guard { future, is_aborted, slot }
+    }
+}
+
+pin_project! {
+    // A future that can be stopped.
+    //
+    // Not an async block, which would keep what it captures beside what it pins, twice as large. Not
+    // futures-util's `Abortable`: it looks at itself by a reference that covers the future, which
+    // Miri does not allow for one that refers to itself.
+    struct Guard<F> {
+        #[pin]
+        future: F,
+        is_aborted: Arc<AtomicBool>,
+        slot: Weak<AtomicWaker>,
+    }
+}
+
+impl<F: Future> Future for Guard<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        // Registered first, so that it is not missed in between.
+        if let Some(slot) = this.slot.upgrade() {
+            slot.register(cx.waker());
         }
+        let output = match this.is_aborted.load(Ordering::Acquire) {
+            true => None,
+            false => Some(ready!(this.future.poll(cx))),
+        };
+        drop(this.slot.upgrade().and_then(|slot| slot.take()));
+        Poll::Ready(output)
     }
 }
 

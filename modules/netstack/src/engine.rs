@@ -393,7 +393,7 @@ impl Engine {
         flow.writers.drain_into(&mut self.woken);
         self.budget.release(flow.memory);
         if let Kind::Tcp(tcp) = flow.kind {
-            self.tcp_removed(id, tcp);
+            self.tcp_removed(tcp);
         }
     }
 

@@ -200,15 +200,14 @@ impl Stack {
             let next = engine.poll(id, now, device, budget);
             (next, engine.take_woken())
         };
-        self.wake(woken);
+        if !woken.is_empty() {
+            self.wake(woken);
+        }
         next
     }
 
     /// Wakes all without the lock, and gives their room back: every turn needs it.
     fn wake(&self, mut woken: Vec<Waker>) {
-        if woken.is_empty() {
-            return;
-        }
         woken.drain(..).for_each(Waker::wake);
         if woken.capacity() <= WOKEN_KEPT {
             self.0.lock().keep_woken(woken);
@@ -263,7 +262,9 @@ impl Stack {
             let poller = has_work.then(|| engine.poller.clone()).flatten();
             (result, engine.take_woken(), poller)
         };
-        self.wake(woken);
+        if !woken.is_empty() {
+            self.wake(woken);
+        }
         poller.into_iter().for_each(Waker::wake);
         result
     }

@@ -57,7 +57,13 @@ impl WakerSet {
 
     /// Takes a waker back, if it is still there. It is to be dropped when no lock is held: it may
     /// hold the last reference to a task, whose destructor may call the stack.
+    #[inline]
     pub(crate) fn remove(&mut self, registration: &Registration) -> Option<Waker> {
+        // A task that was woken has no place any more.
+        if self.entries.is_empty() { None } else { self.remove_entry(registration) }
+    }
+
+    fn remove_entry(&mut self, registration: &Registration) -> Option<Waker> {
         let index = self.entries.binary_search_by_key(&registration.0, |entry| entry.0).ok()?;
         let waker = self.entries[index].1.take()?;
         self.removed += 1;

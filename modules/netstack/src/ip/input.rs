@@ -6,7 +6,7 @@ use netdev::{RxOffload, Transmitter};
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet};
 
 use super::{
-    Cast, InterfaceId, Link, Packet,
+    Cast, InterfaceId, Known, Link, Packet,
     address::is_usable_unicast,
     extension::{self, Stop, Upper},
     fragment::FRAGMENT_HEADER_LEN,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     engine::Engine,
-    flow::{FlowId, Tuple},
+    flow::Tuple,
     stats::{Reason, Verdict},
 };
 
@@ -97,13 +97,13 @@ impl Engine {
         let whole = &bytes[..usize::from(ip.total_len())];
         let (protocol, payload) = (ip.next_header(), &whole[header_len..]);
         let is_piece = ip.more_frags() || ip.frag_offset() != 0;
-        let flow = match is_piece {
-            true => None,
+        let connection = match is_piece {
+            true => Known::Nothing,
             false => self.connection_of(id, &link, protocol, (source, destination), payload),
         };
-        let cast = match flow {
-            Some(_) => Cast::Unicast,
-            None => match self.admit(id, &link, source, destination) {
+        let cast = match connection {
+            Known::Flow(_) => Cast::Unicast,
+            _ => match self.admit(id, &link, source, destination) {
                 Ok(cast) => cast,
                 Err(reason) => return dropped(reason),
             },
@@ -116,7 +116,7 @@ impl Engine {
             hop_limit: ip.hop_limit(),
             payload,
             is_verified: offload.is_verified,
-            flow,
+            connection,
             link,
             whole,
         };
@@ -183,10 +183,10 @@ impl Engine {
         let (source, destination) = (ip.src_addr().into(), ip.dst_addr().into());
         let whole = &bytes[..ip.total_len()];
         let (protocol, payload) = (ip.next_header(), &whole[IPV6_HEADER_LEN..]);
-        let flow = self.connection_of(id, &link, protocol, (source, destination), payload);
-        let cast = match flow {
-            Some(_) => Cast::Unicast,
-            None => match self.admit(id, &link, source, destination) {
+        let connection = self.connection_of(id, &link, protocol, (source, destination), payload);
+        let cast = match connection {
+            Known::Flow(_) => Cast::Unicast,
+            _ => match self.admit(id, &link, source, destination) {
                 Ok(cast) => cast,
                 Err(reason) => return dropped(reason),
             },
@@ -199,13 +199,13 @@ impl Engine {
             hop_limit: ip.hop_limit(),
             payload,
             is_verified: offload.is_verified,
-            flow,
+            connection,
             link,
             whole,
         };
-        match flow {
-            Some(_) => self.transport(&packet, protocol, 0, tx),
-            None => self.ipv6_packet(&packet, true, tx),
+        match connection {
+            Known::Flow(_) => self.transport(&packet, protocol, 0, tx),
+            _ => self.ipv6_packet(&packet, true, tx),
         }
     }
 
@@ -326,40 +326,48 @@ impl Engine {
         protocol: IpProtocol,
         (source, destination): (IpAddr, IpAddr),
         segment: &[u8],
-    ) -> Option<FlowId> {
+    ) -> Known {
         let &[from_high, from_low, to_high, to_low, ..] = segment else {
-            return None;
+            return Known::Nothing;
         };
         if protocol != IpProtocol::Tcp || !link.is_unicast {
-            return None;
+            return Known::Nothing;
         }
         let port = |high, low| u16::from_be_bytes([high, low]);
         let flow = self.tcp.flow(&Tuple {
             local: SocketAddr::new(destination, port(to_high, to_low)),
             remote: SocketAddr::new(source, port(from_high, from_low)),
-        })?;
-        (self.flows[flow].interface() == id).then_some(flow)
+        });
+        match flow {
+            Some(flow) if self.flows[flow].interface() == id => Known::Flow(flow),
+            Some(_) => Known::Nothing,
+            None => Known::None,
+        }
     }
 
     /// Whom a packet that came by an interface is for, if it is for us (the strong host model of RFC
     /// 1122 section 3.3.4.2).
     fn cast(&self, id: InterfaceId, destination: IpAddr) -> Option<Cast> {
         let interface = self.ip.interface(id);
-        let is_member = match id {
-            // Looped back for whoever has joined, on whatever interface.
-            InterfaceId::LOOPBACK => {
-                self.ip.interfaces.iter().any(|one| one.is_member(destination))
-            }
-            _ => interface.is_member(destination),
-        };
         match destination {
-            _ if destination.is_multicast() => is_member.then_some(Cast::Multicast),
+            _ if destination.is_multicast() => {
+                self.is_member(id, destination).then_some(Cast::Multicast)
+            }
             _ if id == InterfaceId::LOOPBACK && self.ip.is_ours(destination) => Some(Cast::Unicast),
             _ if interface.has_address(destination) => Some(Cast::Unicast),
             IpAddr::V4(ip) if interface.is_broadcast(ip) => Some(Cast::Broadcast),
             // A lease is offered to the address that we shall have (RFC 2131 section 4.1).
             _ if self.is_being_leased(id) && destination.is_ipv4() => Some(Cast::Offered),
             _ => None,
+        }
+    }
+
+    /// Whether packets for a group that come by an interface are for us.
+    fn is_member(&self, id: InterfaceId, group: IpAddr) -> bool {
+        match id {
+            // Looped back for whoever has joined, on whatever interface.
+            InterfaceId::LOOPBACK => self.ip.interfaces.iter().any(|one| one.is_member(group)),
+            _ => self.ip.interface(id).is_member(group),
         }
     }
 
@@ -392,7 +400,7 @@ impl Engine {
         named_at: usize,
         tx: &mut impl Transmitter,
     ) -> Verdict {
-        if packet.flow.is_some() && self.raw_sockets.is_empty() {
+        if matches!(packet.connection, Known::Flow(_)) && self.raw_sockets.is_empty() {
             return self.tcp_segment(packet, tx);
         }
         if packet.cast == Cast::Offered && protocol != IpProtocol::Udp {

@@ -78,6 +78,16 @@ pub(crate) enum Cast {
     Multicast,
 }
 
+/// What is known of the connection that a packet belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Nobody has looked, or it has not come by its connection's own way.
+    Nothing,
+    /// There is none.
+    None,
+    Flow(FlowId),
+}
+
 /// A packet for us, whole and with a sound header.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Packet<'a> {
@@ -91,8 +101,7 @@ pub(crate) struct Packet<'a> {
     /// The transport's checksum need not be looked at.
     pub(crate) is_verified: bool,
     pub(crate) link: Link,
-    /// The connection that it belongs to, if that is known already.
-    pub(crate) flow: Option<FlowId>,
+    pub(crate) connection: Known,
     /// The packet from its IP header on, to be quoted.
     pub(crate) whole: &'a [u8],
 }

@@ -384,6 +384,7 @@ impl Ip {
         !self.interface(id).has_queued() || self.flush_queued(id, tx)
     }
 
+    #[cold]
     fn flush_queued(&mut self, id: InterfaceId, tx: &mut impl Transmitter) -> bool {
         loop {
             match self.interface_mut(id).flush_one(tx) {

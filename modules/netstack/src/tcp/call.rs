@@ -137,6 +137,7 @@ impl Engine {
         let flow = TcpFlow {
             tuple,
             phase,
+            is_listed: true,
             is_mapped: false,
             connection: Box::new(connection),
             interface,
@@ -223,11 +224,9 @@ impl Engine {
     }
 
     /// Forgets what is kept about a connection outside of its flow.
-    pub(crate) fn tcp_removed(&mut self, id: FlowId, mut flow: TcpFlow) {
+    pub(crate) fn tcp_removed(&mut self, mut flow: TcpFlow) {
         flow.connection.release(&mut self.budget);
-        if self.tcp.flow(&flow.tuple) == Some(id) {
-            self.tcp.tuples.remove(&flow.tuple);
-        }
+        self.tcp.unlist(&mut flow);
     }
 }
 
@@ -235,7 +234,7 @@ impl Engine {
 impl Engine {
     /// The application lets go of a connection: what it wrote is still delivered.
     pub(crate) fn release_tcp(&mut self, id: FlowId) {
-        let Engine { flows, budget, .. } = self;
+        let Engine { flows, tcp, budget, .. } = self;
         let Some(flow) = flows[id].tcp() else {
             return;
         };
@@ -249,11 +248,10 @@ impl Engine {
         }
         connection.shut_read(budget);
         let is_gone = connection.state() == State::Closed && !connection.owes_anything();
-        let tuple = flow.tuple;
         // RFC 9293 section 3.10.4: what was never answered is deleted at once, so that its ends are
         // free for another attempt before the next turn.
-        if is_gone && self.tcp.flow(&tuple) == Some(id) {
-            self.tcp.tuples.remove(&tuple);
+        if is_gone {
+            tcp.unlist(flow);
         }
         self.dismiss(id);
         self.mark_dirty(id);

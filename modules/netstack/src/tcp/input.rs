@@ -16,7 +16,7 @@ use super::{
 use crate::{
     engine::Engine,
     flow::{Flow, FlowId, Kind, Tuple},
-    ip::{Cast, Checksum, ErrorKind, HOP_LIMIT_DEFAULT, IcmpError, Packet},
+    ip::{Cast, Checksum, ErrorKind, HOP_LIMIT_DEFAULT, IcmpError, Known, Packet},
     stats::{Reason, Verdict},
 };
 
@@ -38,14 +38,16 @@ impl Engine {
             Err(Defect::Malformed) => return Verdict::Dropped(Reason::MalformedTcp),
             Err(Defect::Checksum) => return Verdict::Dropped(Reason::TcpChecksum),
         };
-        if let Some(id) = packet.flow {
-            return self.deliver(id, &segment, packet, tx);
-        }
         let tuple = Tuple {
             local: SocketAddr::new(destination, segment.destination_port),
             remote: SocketAddr::new(source, segment.source_port),
         };
-        if let Some(id) = self.tcp.flow(&tuple) {
+        let flow = match packet.connection {
+            Known::Flow(id) => Some(id),
+            Known::None => None,
+            Known::Nothing => self.tcp.flow(&tuple),
+        };
+        if let Some(id) = flow {
             return self.deliver(id, &segment, packet, tx);
         }
         if let Some(verdict) = self.continue_handshake(tuple, &segment, packet, tx) {

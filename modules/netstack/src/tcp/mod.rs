@@ -75,6 +75,8 @@ pub(crate) enum Phase {
 pub(crate) struct TcpFlow {
     pub(crate) tuple: Tuple,
     pub(crate) phase: Phase,
+    /// Stands in the table of tuples, alone with its own.
+    is_listed: bool,
     /// An IPv4 connection that the application sees through an IPv6 socket.
     pub(crate) is_mapped: bool,
     /// Moved out of most accesses' way: the demultiplexer looks at the rest.
@@ -165,6 +167,15 @@ impl Tcp {
     /// The flow between two ends.
     pub(crate) fn flow(&self, tuple: &Tuple) -> Option<FlowId> {
         self.tuples.get(tuple).copied()
+    }
+
+    /// Segments between its ends are not for a flow any more. Returns whether they were.
+    fn unlist(&mut self, flow: &mut TcpFlow) -> bool {
+        let was_listed = core::mem::take(&mut flow.is_listed);
+        if was_listed {
+            self.tuples.remove(&flow.tuple);
+        }
+        was_listed
     }
 
     /// Whether no connection is between two ends, not even a past one.

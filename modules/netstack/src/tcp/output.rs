@@ -147,22 +147,20 @@ impl Engine {
 
     /// Counts a connection's end, once, and makes room for another one between the same ends.
     fn note_end(&mut self, id: FlowId) {
-        let Some(flow) = self.flows[id].tcp() else {
+        let Engine { flows, tcp, stats, .. } = self;
+        let Some(flow) = flows[id].tcp() else {
             return;
         };
         let Some(end) = flow.connection.end().filter(|_| !flow.is_ended) else {
             return;
         };
         flow.is_ended = true;
-        let tuple = flow.tuple;
         match end {
-            End::Reset | End::Refused => self.stats.tcp_reset += 1,
-            End::TimedOut | End::Unreachable => self.stats.tcp_timed_out += 1,
+            End::Reset | End::Refused => stats.tcp_reset += 1,
+            End::TimedOut | End::Unreachable => stats.tcp_timed_out += 1,
             End::Finished => {}
         }
-        if self.tcp.flow(&tuple) == Some(id) {
-            self.tcp.tuples.remove(&tuple);
-        }
+        tcp.unlist(flow);
     }
 
     fn wake_ready(&mut self, id: FlowId) {
@@ -182,16 +180,14 @@ impl Engine {
     /// Moves a connection in TIME-WAIT to where it needs no buffers. What the application has not read
     /// stays.
     fn retire(&mut self, id: FlowId) {
-        let now = self.now;
-        let Some(flow) = self.flows[id].tcp().filter(|flow| !flow.is_retired) else {
+        let Engine { flows, tcp, now, .. } = self;
+        let Some(flow) = flows[id].tcp().filter(|flow| !flow.is_retired) else {
             return;
         };
         flow.is_retired = true;
-        let tuple = flow.tuple;
-        let (sent, received) = (flow.connection.send_next(), flow.connection.receive_next());
-        if self.tcp.flow(&tuple) == Some(id) {
-            self.tcp.tuples.remove(&tuple);
-            self.tcp.time_wait.insert(tuple, sent, received, now);
+        if tcp.unlist(flow) {
+            let (sent, received) = (flow.connection.send_next(), flow.connection.receive_next());
+            tcp.time_wait.insert(flow.tuple, sent, received, *now);
         }
     }
 

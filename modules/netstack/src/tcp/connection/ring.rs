@@ -39,18 +39,23 @@ impl Ring {
 
     /// Makes room for `wanted` bytes in all, or for as many as the budget allows. Returns how many
     /// there is room for.
+    #[inline]
     pub(crate) fn make_room(&mut self, wanted: usize, budget: &mut Budget) -> usize {
-        let capacity = self.bytes.len();
-        if wanted > capacity {
-            let mut grown = wanted.max(CAPACITY_MIN).next_power_of_two();
-            while grown > capacity && !budget.reserve(charge(grown) - charge(capacity)) {
-                grown /= 2;
-            }
-            if grown > capacity {
-                self.move_to(grown);
-            }
+        if wanted > self.bytes.len() {
+            self.grow(wanted, budget);
         }
         self.bytes.len()
+    }
+
+    fn grow(&mut self, wanted: usize, budget: &mut Budget) {
+        let capacity = self.bytes.len();
+        let mut grown = wanted.max(CAPACITY_MIN).next_power_of_two();
+        while grown > capacity && !budget.reserve(charge(grown) - charge(capacity)) {
+            grown /= 2;
+        }
+        if grown > capacity {
+            self.move_to(grown);
+        }
     }
 
     /// Whether [`make_room`](Self::make_room) would find room for one byte more than there are.
