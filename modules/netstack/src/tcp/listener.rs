@@ -147,15 +147,14 @@ impl Engine {
         let ids = self.tcp.ports.get(&tuple.local.port())?;
         let local = tuple.local.ip();
         let rank = |id: &ListenerId| self.tcp.listeners[*id].rank(local);
-        let best = ids.iter().filter_map(rank).min()?;
-        let group = || ids.iter().copied().filter(|id| rank(id) == Some(best));
-        match group().count() {
-            1 => group().next(),
-            count => {
-                let hash = self.spread.hash_one(tuple) as usize;
-                group().nth(hash % count)
-            }
+        let ranked = ids.iter().filter_map(|id| Some((rank(id)?, *id)));
+        let (best, first) = ranked.clone().min_by_key(|(rank, _)| *rank)?;
+        if !self.tcp.listeners[first].reuse_port {
+            return Some(first);
         }
+        let group = || ranked.clone().filter(|(rank, _)| *rank == best);
+        let hash = self.spread.hash_one(tuple) as usize;
+        group().nth(hash % group().count()).map(|(_, id)| id)
     }
 
     /// A SYN for no connection that is known; `above` is where the numbers of the one before ended.
