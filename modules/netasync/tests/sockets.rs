@@ -273,6 +273,8 @@ fn poll_traits_and_buffers_carry_the_same_bytes() {
         let mut last = [0; 23];
         stream.read_exact(&mut last).await.unwrap();
         assert_eq!((&last, stream.buffered()), (b"goes with the next read", 0));
+        // Nothing is there, and no byte is asked for: that does not wait.
+        assert_eq!(stream.get_ref().read(&mut []).await, Ok(0));
         assert_eq!(stream.get_ref().peer_addr(), server_addr(7));
     });
 }

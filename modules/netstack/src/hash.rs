@@ -1,8 +1,8 @@
 //! Keyed hashes of what a remote party chooses, so that it can neither foresee them nor make the
 //! entries of a table collide.
 //!
-//! [`Keyed`] is for what is seen outside, such as sequence numbers. [`TableHasher`] is for tables: it
-//! costs a fifth, because nobody sees what it makes.
+//! [`Keyed`] is for what is seen outside, such as sequence numbers. [`TableHasher`] is for tables: less
+//! than half as dear, because nobody sees what it makes.
 
 use core::{
     fmt,

@@ -122,9 +122,7 @@ impl<S> BufReader<S> {
     pub fn buffer(&self) -> &[u8] {
         &self.buffer[self.unread.clone()]
     }
-}
 
-impl<S> BufReader<S> {
     /// Takes memory when something is to be read, and more of it once the first piece was too small.
     /// Nothing is unread.
     fn make_room(&mut self) {

@@ -47,7 +47,7 @@ const REPEATS: [Duration; 5] = [
 const ROOM_REPEATS: usize = 30;
 
 /// One handshake: what the SYN said, and what was answered.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct HalfOpen {
     listener: ListenerId,
     interface: InterfaceId,
