@@ -21,8 +21,9 @@ use std::{
 };
 
 /// Threads at a time. An allocation that fails ends the machine, and each has a stack of 256 KiB,
-/// which one with 64 MiB must have left beside the sockets. Further connections wait to be accepted.
-const THREADS_MAX: usize = 64;
+/// which one with 64 MiB must have left beside the sockets; twice, because the kernel may take its
+/// time to give back those of threads that have ended. Further connections wait to be accepted.
+const THREADS_MAX: usize = 32;
 /// How often it is looked whether one of them has ended.
 const LOOK: Duration = Duration::from_millis(10);
 
