@@ -33,8 +33,8 @@ impl BuildHasher for Keyed {
 /// Words of 64 bits that a key of a table has at most: four of IPv6 addresses, one of ports.
 const WORDS_MAX: usize = 5;
 
-/// NH, the almost universal hash of UMAC (RFC 4418 section 5.2.2), with keys drawn at every boot: of
-/// any two tuples that were chosen without seeing hashes, one in 2^32 pairs collides.
+/// NH, the almost universal hash of UMAC (RFC 4418 section 5.2.2), with keys drawn at every boot: two
+/// keys of a table that were chosen without seeing hashes collide about once in 2^32 boots.
 #[derive(Clone, Copy)]
 pub(crate) struct TableHasher {
     keys: [u64; WORDS_MAX],

@@ -37,7 +37,7 @@ pub(super) struct Queue {
     next_id: u64,
     places: Slab<Place>,
     order: BTreeSet<(Instant, usize)>,
-    /// Places that no timer has, but for those that were too many to be kept.
+    /// Places that no timer has.
     spare: Vec<usize>,
 }
 
@@ -57,7 +57,8 @@ impl Queue {
         Key { slot, id }
     }
 
-    /// Has another waker woken by a timer. Gives both back if its place has been looked at since.
+    /// Has another waker woken by a timer. Returns the one before, or
+    /// `waker` itself if the timer has no place any more.
     pub(super) fn replace(&mut self, key: Key, waker: Waker) -> Result<Waker, Waker> {
         match self.place(key).and_then(|place| place.waker.as_mut()) {
             Some(known) => Ok(mem::replace(known, waker)),

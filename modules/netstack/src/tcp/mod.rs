@@ -75,7 +75,7 @@ pub(crate) enum Phase {
 pub(crate) struct TcpFlow {
     pub(crate) tuple: Tuple,
     pub(crate) phase: Phase,
-    /// Stands in the table of tuples, alone with its own.
+    /// Stands in the table of tuples, where no other flow has its ends.
     is_listed: bool,
     /// An IPv4 connection that the application sees through an IPv6 socket.
     pub(crate) is_mapped: bool,
