@@ -477,8 +477,7 @@ impl<'s> Exchange<'s> {
         self.respond(status, TEXT, format!("{why}\n").as_bytes()).await
     }
 
-    /// Sends the head of a response. `fields` are lines, the last one Content-Length's up to its value:
-    /// one piece is copied faster than two.
+    /// Sends the head of a response. `fields` are whole lines.
     pub(crate) async fn begin(
         &mut self,
         status: Status,
@@ -578,8 +577,8 @@ async fn linger(mut stream: Stream) {
     let _ = timeout(LINGER, drained).await;
 }
 
-/// The fields of answers to people.
-pub(crate) const TEXT: &str = "Content-Type: text/plain\r\nContent-Length: ";
+/// The content type of answers to people.
+pub(crate) const TEXT: &str = "Content-Type: text/plain\r\n";
 
 async fn refuse(stream: &mut Stream, refusal: Refusal) -> Result<(), Failure> {
     let Refusal { status, why } = refusal;
@@ -599,7 +598,7 @@ async fn write_head(
 ) -> Result<(), Failure> {
     let mut digits = itoa::Buffer::new();
     // Without a formatter, which would take longer than all the rest of a short response.
-    for piece in [status.line(), fields, digits.format(len), end] {
+    for piece in [status.line(), fields, "Content-Length: ", digits.format(len), end] {
         if !stream.try_buffer(piece.as_bytes()) {
             write_all(stream, piece.as_bytes()).await?;
         }

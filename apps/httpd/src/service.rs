@@ -101,7 +101,7 @@ pub(crate) async fn page(
     exchange: &mut Exchange<'_>,
     (content_type, body): (&str, &[u8]),
 ) -> Result<(), Failure> {
-    let fields = format!("Content-Type: {content_type}\r\nContent-Length: ");
+    let fields = format!("Content-Type: {content_type}\r\n");
     exchange.respond(Status::Ok, &fields, body).await
 }
 
@@ -113,12 +113,11 @@ pub(crate) async fn stats(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         json += &format!(",\"{name}\":{value}");
     }
     json += "}\n";
-    let fields = "Content-Type: application/json\r\nContent-Length: ";
-    exchange.respond(Status::Ok, fields, json.as_bytes()).await
+    exchange.respond(Status::Ok, "Content-Type: application/json\r\n", json.as_bytes()).await
 }
 
-/// The fields of bytes that are just bytes.
-const BYTES: &str = "Content-Type: application/octet-stream\r\nContent-Length: ";
+/// The content type of bytes that are just bytes.
+const BYTES: &str = "Content-Type: application/octet-stream\r\n";
 
 /// A body of as many bytes as `number` says.
 pub(crate) async fn bytes(exchange: &mut Exchange<'_>, number: &str) -> Result<(), Failure> {
