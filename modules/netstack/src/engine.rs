@@ -145,11 +145,6 @@ impl Engine {
         if !is_done || !is_loopback_done || self.has_work_on(id) {
             return Next::Now;
         }
-        let flows = self.deadlines.first().map(|(deadline, _)| *deadline);
-        if !self.woken.is_empty() {
-            // Whoever is woken has something to do first. Another turn finds out exactly.
-            return Next::At(flows.map_or(self.control_due, |due| due.min(self.control_due)));
-        }
         let control = self.control_deadline();
         if control.is_some_and(|due| due <= self.now) {
             self.control_due = Instant::ZERO;
@@ -158,6 +153,7 @@ impl Engine {
                 return self.poll(id, now, device, budget);
             }
         }
+        let flows = self.deadlines.first().map(|(deadline, _)| *deadline);
         earlier(control, flows).map_or(Next::Idle, Next::At)
     }
 

@@ -6,7 +6,7 @@ use netdev::{RxOffload, Transmitter};
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet};
 
 use super::{
-    Cast, InterfaceId, Known, Link, Packet,
+    Cast, Demux, InterfaceId, Link, Packet,
     address::is_usable_unicast,
     extension::{self, Stop, Upper},
     fragment::FRAGMENT_HEADER_LEN,
@@ -98,11 +98,11 @@ impl Engine {
         let (protocol, payload) = (ip.next_header(), &whole[header_len..]);
         let is_piece = ip.more_frags() || ip.frag_offset() != 0;
         let connection = match is_piece {
-            true => Known::Nothing,
+            true => Demux::Unknown,
             false => self.connection_of(id, &link, protocol, (source, destination), payload),
         };
         let cast = match connection {
-            Known::Flow(_) => Cast::Unicast,
+            Demux::Flow(_) => Cast::Unicast,
             _ => match self.admit(id, &link, source, destination) {
                 Ok(cast) => cast,
                 Err(reason) => return dropped(reason),
@@ -185,7 +185,7 @@ impl Engine {
         let (protocol, payload) = (ip.next_header(), &whole[IPV6_HEADER_LEN..]);
         let connection = self.connection_of(id, &link, protocol, (source, destination), payload);
         let cast = match connection {
-            Known::Flow(_) => Cast::Unicast,
+            Demux::Flow(_) => Cast::Unicast,
             _ => match self.admit(id, &link, source, destination) {
                 Ok(cast) => cast,
                 Err(reason) => return dropped(reason),
@@ -204,7 +204,7 @@ impl Engine {
             whole,
         };
         match connection {
-            Known::Flow(_) => self.transport(&packet, protocol, 0, tx),
+            Demux::Flow(_) => self.transport(&packet, protocol, 0, tx),
             _ => self.ipv6_packet(&packet, true, tx),
         }
     }
@@ -326,12 +326,12 @@ impl Engine {
         protocol: IpProtocol,
         (source, destination): (IpAddr, IpAddr),
         segment: &[u8],
-    ) -> Known {
+    ) -> Demux {
         let &[from_high, from_low, to_high, to_low, ..] = segment else {
-            return Known::Nothing;
+            return Demux::Unknown;
         };
         if protocol != IpProtocol::Tcp || !link.is_unicast {
-            return Known::Nothing;
+            return Demux::Unknown;
         }
         let port = |high, low| u16::from_be_bytes([high, low]);
         let flow = self.tcp.flow(&Tuple {
@@ -339,9 +339,9 @@ impl Engine {
             remote: SocketAddr::new(source, port(from_high, from_low)),
         });
         match flow {
-            Some(flow) if self.flows[flow].interface() == id => Known::Flow(flow),
-            Some(_) => Known::Nothing,
-            None => Known::None,
+            Some(flow) if self.flows[flow].interface() == id => Demux::Flow(flow),
+            Some(_) => Demux::Unknown,
+            None => Demux::NoFlow,
         }
     }
 
@@ -400,7 +400,7 @@ impl Engine {
         named_at: usize,
         tx: &mut impl Transmitter,
     ) -> Verdict {
-        if matches!(packet.connection, Known::Flow(_)) && self.raw_sockets.is_empty() {
+        if matches!(packet.connection, Demux::Flow(_)) && self.raw_sockets.is_empty() {
             return self.tcp_segment(packet, tx);
         }
         if packet.cast == Cast::Offered && protocol != IpProtocol::Udp {

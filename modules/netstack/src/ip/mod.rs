@@ -80,11 +80,11 @@ pub(crate) enum Cast {
 
 /// What is known of the connection that a packet belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum Demux {
     /// Nobody has looked, or it has not come by its connection's own way.
-    Nothing,
+    Unknown,
     /// There is none.
-    None,
+    NoFlow,
     Flow(FlowId),
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct Packet<'a> {
     /// The transport's checksum need not be looked at.
     pub(crate) is_verified: bool,
     pub(crate) link: Link,
-    pub(crate) connection: Known,
+    pub(crate) connection: Demux,
     /// The packet from its IP header on, to be quoted.
     pub(crate) whole: &'a [u8],
 }

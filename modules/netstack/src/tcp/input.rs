@@ -16,7 +16,7 @@ use super::{
 use crate::{
     engine::Engine,
     flow::{Flow, FlowId, Kind, Tuple},
-    ip::{Cast, Checksum, ErrorKind, HOP_LIMIT_DEFAULT, IcmpError, Known, Packet},
+    ip::{Cast, Checksum, Demux, ErrorKind, HOP_LIMIT_DEFAULT, IcmpError, Packet},
     stats::{Reason, Verdict},
 };
 
@@ -43,9 +43,9 @@ impl Engine {
             remote: SocketAddr::new(source, segment.source_port),
         };
         let flow = match packet.connection {
-            Known::Flow(id) => Some(id),
-            Known::None => None,
-            Known::Nothing => self.tcp.flow(&tuple),
+            Demux::Flow(id) => Some(id),
+            Demux::NoFlow => None,
+            Demux::Unknown => self.tcp.flow(&tuple),
         };
         if let Some(id) = flow {
             return self.deliver(id, &segment, packet, tx);
