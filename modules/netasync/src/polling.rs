@@ -8,8 +8,10 @@ use core::time::Duration;
 
 use netstack::Instant;
 
-/// What a sleep adds to a gap: the time from an interrupt to the turn that it causes.
-const WAKE_TIME: Duration = Duration::from_micros(100);
+/// What a sleep may add to a gap: its own end, and that of the peer's sleep on a machine that has
+/// nothing to do meanwhile. A gap that only seems too long because of it would never be looked
+/// through.
+const WAKE_TIME: Duration = Duration::from_micros(500);
 /// The weight of the latest gap among all: an eighth.
 const WEIGHT: u32 = 8;
 /// The share of short gaps, out of [`SHARE_MAX`], from which on it looks: three quarters.
@@ -18,9 +20,10 @@ const SHARE_ON: u32 = SHARE_MAX / 4 * 3;
 const SHARE_OFF: u32 = SHARE_MAX / 2;
 const SHARE_MAX: u32 = 1 << 16;
 /// Sleeps before it looks again after it has stopped. Each time that it soon stops again, they
-/// are doubled, so that gaps that only seem to get shorter cost next to nothing.
+/// are doubled, so that gaps that only seem to get shorter cost little; not without end, because a
+/// machine that was slow for a second is not slow for ever.
 const SLEEPS_MIN: u32 = 64;
-const SLEEPS_MAX: u32 = 8192;
+const SLEEPS_MAX: u32 = 512;
 /// Gaps that it must have looked through before a stop counts as the first one.
 const PROVEN: u32 = 64;
 
@@ -137,12 +140,38 @@ mod tests {
         assert!(looked <= 8 * 50, "{looked} us in 100 gaps");
     }
 
+    /// Idles until a peer answers that does it in 30 us, or in 400 if everybody has slept.
+    fn idle_together(polling: &mut Polling, clock: &mut u64) -> bool {
+        let is_looking = polling.is_looking;
+        idle(polling, clock, if is_looking { 30 } else { 400 });
+        is_looking
+    }
+
+    #[test]
+    fn gaps_are_not_taken_for_long_because_of_the_sleeps_in_them() {
+        let (mut polling, mut clock) = (Polling::new(WINDOW), 0);
+        let slept = (0..100).take_while(|_| !idle_together(&mut polling, &mut clock)).count();
+        assert!(slept < 20, "{slept} sleeps until it looked");
+        assert!((0..100).all(|_| idle_together(&mut polling, &mut clock)));
+    }
+
+    /// Looking was of no use for a long time, and then it is.
+    #[test]
+    fn a_bad_time_is_forgotten() {
+        let (mut polling, mut clock) = (Polling::new(WINDOW), 0);
+        for _ in 0..100_000 {
+            idle(&mut polling, &mut clock, 400);
+        }
+        let slept = (0..1000).take_while(|_| !idle_together(&mut polling, &mut clock)).count();
+        assert!(slept <= 512, "{slept} sleeps until it looked");
+    }
+
     /// One short gap among three is not worth the looking.
     #[test]
     fn a_mixture_is_slept_through() {
         let (mut polling, mut clock) = (Polling::new(WINDOW), 0);
         let looked: u64 =
-            (0..3000).map(|i| idle(&mut polling, &mut clock, [30, 500, 2000][i % 3])).sum();
+            (0..3000).map(|i| idle(&mut polling, &mut clock, [30, 700, 2000][i % 3])).sum();
         assert_eq!(looked, 0);
     }
 
