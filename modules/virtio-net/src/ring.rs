@@ -22,11 +22,11 @@ use crate::dma::Dma;
 use crate::error::Direction;
 use crate::init;
 
-/// Descriptors of a queue at most: what QEMU's queues have at most. With 4 KiB each, the buffers of
-/// the receive queue then take 4 MiB.
+/// Descriptors of a queue at most: what QEMU's queues have at most. With 2 KiB each, the buffers of
+/// the receive queue then take 2 MiB.
 const SIZE_MAX: u32 = 1024;
-/// Descriptors of a queue at least: the longest frame takes 17 buffers of 4 KiB.
-const SIZE_MIN: u32 = 32;
+/// Descriptors of a queue at least: the longest frame takes 33 buffers of 2 KiB.
+const SIZE_MIN: u32 = 64;
 
 /// `VIRTQ_DESC_F_NEXT` (2.7.5).
 const DESCRIPTOR_NEXT: u16 = 1;

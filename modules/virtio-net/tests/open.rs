@@ -25,7 +25,9 @@ fn a_device_is_opened_with_the_features_that_are_understood() {
 
 #[test]
 fn the_mtu_is_the_devices_if_it_can_be_kept() {
-    for (mtu, expected) in [(1280, 1280), (68, 68), (4070, 4070), (67, 1500), (9000, 1500)] {
+    for (mtu, expected) in
+        [(1280, 1280), (68, 68), (2022, 2022), (2023, 1500), (67, 1500), (9000, 1500)]
+    {
         let (net, device) = open(Traits { features: features() | F_MTU, mtu, ..Traits::default() });
         assert_eq!(net.info().mtu, expected);
         assert_eq!(device.driver_features() & F_MTU != 0, usize::from(mtu) == expected);
@@ -49,7 +51,7 @@ fn unusable_devices_are_refused() {
     let default = Traits::default;
     let group = [3, 0, 0, 0, 0, 1];
     let wanted = F_VERSION_1 | F_MAC | F_STATUS;
-    let small = OpenError::QueueTooSmall { queue: 1, size_max: 31, size: 32 };
+    let small = OpenError::QueueTooSmall { queue: 1, size_max: 63, size: 64 };
     let cases = [
         (
             Traits { device_type: DeviceType::Block, ..default() },
@@ -63,7 +65,7 @@ fn unusable_devices_are_refused() {
         (Traits { refuses_features: true, ..default() }, OpenError::FeaturesRefused(wanted)),
         (Traits { queue_sizes: [0, 256], ..default() }, OpenError::NoQueue(0)),
         (Traits { queue_sizes: [256, 0], ..default() }, OpenError::NoQueue(1)),
-        (Traits { queue_sizes: [256, 31], ..default() }, small),
+        (Traits { queue_sizes: [256, 63], ..default() }, small),
         (Traits { refuses_queue: Some(0), ..default() }, OpenError::QueueRefused(0)),
         (Traits { refuses_queue: Some(1), ..default() }, OpenError::QueueRefused(1)),
     ];
@@ -91,7 +93,7 @@ fn errors_name_what_is_wrong() {
 
 #[test]
 fn a_smaller_ring_suits_a_smaller_device() {
-    let (mut net, device) = open(Traits { queue_sizes: [100, 32], ..Traits::default() });
+    let (mut net, device) = open(Traits { queue_sizes: [100, 64], ..Traits::default() });
     let mut frames = 0;
     while device.deliver(&device::frame(frames)) {
         frames += 1;

@@ -21,7 +21,7 @@ pub const TX: u16 = 1;
 pub const CONTROL: u16 = 2;
 pub const HEADER_LEN: usize = 12;
 /// The length of the driver's receive buffers.
-pub const BUFFER_LEN: u32 = 4096;
+pub const BUFFER_LEN: u32 = 2048;
 /// Descriptors that each queue has unless said otherwise.
 pub const RING: usize = 256;
 pub const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
