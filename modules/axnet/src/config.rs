@@ -1,8 +1,9 @@
 //! The network's configuration, from the kernel's command line.
 //!
 //! Words of the form `key=value`: `net.ip=10.0.2.15/24`, `net.gw=10.0.2.2`,
-//! `net.dns=10.0.2.3,1.1.1.1` and `log=info`. Without `net.ip`, or with `net.ip=dhcp`, DHCP is
-//! used. A value that is wrong is reported and DHCP is used instead. Other words belong to others.
+//! `net.dns=10.0.2.3,1.1.1.1`, `net.poll=500` and `log=info`. Without `net.ip`, or with
+//! `net.ip=dhcp`, DHCP is used. What is wrong is reported, and as if it were not there; with a wrong
+//! address, DHCP is used. Other words belong to others.
 //!
 //! ```
 //! use netstack::Addressing;
@@ -13,10 +14,13 @@
 //! ```
 
 use alloc::{format, string::String, vec::Vec};
-use core::net::Ipv4Addr;
+use core::{net::Ipv4Addr, time::Duration};
 
 use log::LevelFilter;
 use netstack::{Addressing, Ipv4Config};
+
+/// Microseconds of `net.poll` at most: longer is not worth it on any machine.
+const POLLING_MICROS_MAX: u64 = 10_000;
 
 /// What the command line says.
 ///
@@ -30,6 +34,8 @@ use netstack::{Addressing, Ipv4Config};
 pub struct Settings {
     /// Where the interface's address comes from.
     pub addressing: Addressing,
+    /// How long to look for work before a halt; `None` leaves it to the runtime.
+    pub polling_window: Option<Duration>,
     /// What is logged; `None` leaves it as the image was built.
     pub log: Option<LevelFilter>,
     /// What was wrong, a sentence each.
@@ -54,9 +60,10 @@ pub fn parse(command_line: &str) -> Settings {
             ("net.ip", value) => words.ip = Some(value),
             ("net.gw", value) => words.gateway = Some(value),
             ("net.dns", value) => words.dns = Some(value),
+            ("net.poll", value) => words.polling = Some(value),
             ("log", value) => words.log = Some(value),
             (key, _) if key.starts_with("net.") => {
-                problems.push(format!("{word}: there are net.ip, net.gw and net.dns"));
+                problems.push(format!("{word}: there are net.ip, net.gw, net.dns and net.poll"));
             }
             _ => {}
         }
@@ -69,14 +76,22 @@ pub fn parse(command_line: &str) -> Settings {
             None
         }
     });
+    let polling_window = words.polling.and_then(|value| match value.parse() {
+        Ok(micros @ 0..=POLLING_MICROS_MAX) => Some(Duration::from_micros(micros)),
+        _ => {
+            let range = format!("a number of microseconds from 0 to {POLLING_MICROS_MAX}");
+            problems.push(format!("net.poll={value}: not {range}"));
+            None
+        }
+    });
     let addressing = words.addressing().unwrap_or_else(|problem| {
         problems.push(format!("{problem}; using DHCP instead"));
         Addressing::Dhcp
     });
-    Settings { addressing, log, problems }
+    Settings { addressing, polling_window, log, problems }
 }
 
-/// The command line; if it says nothing about the network, what upstream's variables said when the
+/// The command line; if it says nothing about addresses, what upstream's variables said when the
 /// image was built: `AX_IP`, the address in a network of 24 bits, and `AX_GW`, its router.
 ///
 /// ```
@@ -91,7 +106,8 @@ pub fn or_built_in(command_line: String) -> String {
 const UPSTREAM_DNS: &str = "8.8.8.8";
 
 fn with_variables(command_line: String, ip: Option<&str>, gateway: Option<&str>) -> String {
-    let is_configured = command_line.split_ascii_whitespace().any(|word| word.starts_with("net."));
+    let is_address = |word: &str| word.starts_with("net.") && !word.starts_with("net.poll=");
+    let is_configured = command_line.split_ascii_whitespace().any(is_address);
     match (ip.filter(|ip| !ip.is_empty()), gateway.filter(|gateway| !gateway.is_empty())) {
         (Some(_), _) if is_configured => command_line,
         (Some(ip), None) => format!("net.ip={ip}/24 net.dns={UPSTREAM_DNS} {command_line}"),
@@ -107,6 +123,7 @@ struct Words<'a> {
     ip: Option<&'a str>,
     gateway: Option<&'a str>,
     dns: Option<&'a str>,
+    polling: Option<&'a str>,
     log: Option<&'a str>,
 }
 
@@ -205,8 +222,8 @@ mod tests {
 
     #[test]
     fn a_full_line_is_taken_as_it_says() {
-        let line = "quiet net.ip=10.0.2.15/24 net.gw=10.0.2.2 net.dns=10.0.2.3,1.1.1.1 log=info";
-        let settings = parse(line);
+        let line = "quiet net.ip=10.0.2.15/24 net.gw=10.0.2.2 net.dns=10.0.2.3,1.1.1.1 net.poll=0";
+        let settings = parse(&format!("{line} log=info"));
         let config = Ipv4Config {
             address: Ipv4Addr::new(10, 0, 2, 15),
             prefix_len: 24,
@@ -214,6 +231,7 @@ mod tests {
             dns: [Ipv4Addr::new(10, 0, 2, 3), Ipv4Addr::new(1, 1, 1, 1)].into(),
         };
         assert_eq!(settings.addressing, Addressing::Static(config));
+        assert_eq!(settings.polling_window, Some(Duration::ZERO));
         assert_eq!((settings.log, settings.problems), (Some(LevelFilter::Info), Vec::new()));
     }
 
@@ -221,7 +239,7 @@ mod tests {
     fn nothing_said_means_dhcp() {
         for line in ["", "  ", "net.ip=dhcp", "root=/dev/vda netless"] {
             let settings = parse(line);
-            assert_eq!(settings.addressing, Addressing::Dhcp);
+            assert_eq!((settings.addressing, settings.polling_window), (Addressing::Dhcp, None));
             assert_eq!((settings.log, settings.problems), (None, Vec::new()));
         }
     }
@@ -250,6 +268,9 @@ mod tests {
             ("net.gw=10.0.2.2", "net.gw=10.0.2.2: it goes with net.ip"),
             ("net.ip=dhcp net.dns=1.1.1.1", "net.dns=1.1.1.1: it goes with net.ip"),
             ("net.mtu=9000", "net.mtu=9000: there are"),
+            ("net.poll=", "net.poll=: not a number of microseconds"),
+            ("net.poll=-1", "net.poll=-1: not a number of microseconds"),
+            ("net.poll=10001", "net.poll=10001: not a number of microseconds from 0 to 10000"),
             ("log=loud", "log=loud: the levels are"),
         ] {
             let problem = problem(line);
@@ -266,6 +287,8 @@ mod tests {
         let built_in = line("log=info", Some("10.0.2.15"), Some("10.0.2.2"));
         assert_eq!(built_in, "net.ip=10.0.2.15/24 net.gw=10.0.2.2 net.dns=8.8.8.8 log=info");
         assert!(parse(&built_in).problems.is_empty());
+        let polling = line("net.poll=0", Some("10.0.2.15"), None);
+        assert_eq!(polling, "net.ip=10.0.2.15/24 net.dns=8.8.8.8 net.poll=0");
         let alone = line("", Some("10.0.2.15"), None);
         assert!(parse(&alone).problems.is_empty());
     }

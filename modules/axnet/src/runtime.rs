@@ -25,7 +25,9 @@ const SOCKETS_SHARE: usize = 2;
 const POLLING_WINDOW: Duration = Duration::from_micros(500);
 
 /// This machine, as the portable runtime sees it.
-struct ThisMachine;
+struct ThisMachine {
+    polling_window: Duration,
+}
 
 impl Machine for ThisMachine {
     fn now(&self) -> Instant {
@@ -39,7 +41,7 @@ impl Machine for ThisMachine {
     }
 
     fn polling_window(&self) -> Duration {
-        POLLING_WINDOW
+        self.polling_window
     }
 }
 
@@ -53,7 +55,10 @@ impl Machine for ThisMachine {
 /// });
 /// ```
 pub fn run(application: impl Future<Output = ()>) {
-    let Some(mut runner) = new_runner(ThisMachine, |nic| nic) else {
+    let machine = |polling_window: Option<Duration>| ThisMachine {
+        polling_window: polling_window.unwrap_or(POLLING_WINDOW),
+    };
+    let Some(mut runner) = new_runner(machine, |nic| nic) else {
         return;
     };
     idle::init();
@@ -62,14 +67,15 @@ pub fn run(application: impl Future<Output = ()>) {
 }
 
 /// Starts the clock, reads the configuration, opens the network card and makes a runtime on what
-/// `device` makes of it. Without a card it says why on the console.
-pub(crate) fn new_runner<D: Device>(
-    machine: impl Machine,
+/// `device` makes of it and `machine` of the polling window that is wanted. Without a card it says
+/// why on the console.
+pub(crate) fn new_runner<M: Machine, D: Device>(
+    machine: impl FnOnce(Option<Duration>) -> M,
     device: impl FnOnce(Nic) -> D,
 ) -> Option<Runner<D>> {
     clock::init();
     let command_line = config::or_built_in(command_line().unwrap_or_default());
-    let Settings { addressing, log, problems } = config::parse(&command_line);
+    let Settings { addressing, polling_window, log, problems } = config::parse(&command_line);
     if let Some(level) = log {
         log::set_max_level(level);
     }
@@ -86,7 +92,7 @@ pub(crate) fn new_runner<D: Device>(
     };
     let memory_limit = memory::free_bytes() / SOCKETS_SHARE;
     let config = Config { addressing, seed: seed.bytes, memory_limit };
-    let runner = Runner::new(machine, device(nic), &config);
+    let runner = Runner::new(machine(polling_window), device(nic), &config);
     runner.handle().stack().set_free_memory(memory::free_bytes);
     Some(runner)
 }

@@ -7,8 +7,7 @@ use std::{
 };
 
 use crate::{
-    OUT, Result, contestant::Contestant, counter, images, load::http::Reuse, machine::Clock,
-    operation::Operation, progress::Progress,
+    OUT, Result, contestant::Contestant, counter, images, operation::Operation, progress::Progress,
 };
 
 /// How much more is too much. Counts of one image differ by less.
@@ -16,15 +15,6 @@ const TOLERANCE: f64 = 0.05;
 /// Each operation is counted so often, and the least is taken: what the host does at the same time
 /// makes the guest wake up more often, not less. What is too much is counted so often again.
 const ROUNDS: usize = 4;
-
-/// What is counted: the guest always has something to do. With one client it looks for work while it
-/// waits, for as long as the client takes.
-const CHECKED: [Operation; 4] = [
-    Operation::Http { connections: 16, reuse: Reuse::Kept },
-    Operation::Http { connections: 16, reuse: Reuse::New },
-    Operation::Receive,
-    Operation::Send,
-];
 
 /// What is checked.
 #[derive(Debug, clap::Args)]
@@ -57,7 +47,7 @@ pub(crate) fn prepare() -> Result<()> {
 /// An operation costs too much, or cannot be counted.
 pub(crate) fn run(settings: &Settings) -> Result<()> {
     let mut costs = Costs::new();
-    measure(&CHECKED, &mut costs)?;
+    measure(&Operation::ALL, &mut costs)?;
     if settings.update {
         fs::write(&settings.baseline, format!("{:#}\n", serde_json::to_value(&costs)?))?;
         println!("{}", settings.baseline.display());
@@ -88,8 +78,8 @@ fn measure(operations: &[Operation], costs: &mut Costs) -> Result<()> {
     let progress = Progress::new((ROUNDS * operations.len()) as u64);
     for operation in operations.iter().cycle().take(ROUNDS * operations.len()) {
         progress.begin(&operation.title());
-        let machine = Contestant::Axwire.machine(operation.service());
-        let machine = machine.ok_or("we run in a machine")?.counted(&plugin, Clock::Instructions);
+        let machine = Contestant::Axwire.counted(operation.service(), &plugin);
+        let machine = machine.ok_or("we run in a machine")?;
         let server = machine.boot(operation.service())?;
         let (count, before, after) = operation.observe(&server, |it| it.counter()?.total())?;
         let cost = round((after - before) as f64 / count as f64);

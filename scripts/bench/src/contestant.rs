@@ -12,7 +12,7 @@ use cpio::newc;
 
 use crate::{
     OUT, Result, images,
-    machine::{Machine, Server},
+    machine::{Clock, Machine, Server},
     service::Service,
 };
 
@@ -20,6 +20,9 @@ use crate::{
 const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
 /// No messages on the console, which is slow; a panic ends QEMU.
 const LINUX_WORDS: &str = "console=ttyS0 quiet panic=-1";
+/// Ours looks for work while it waits, for as long as the client takes. Where its work is counted, it
+/// sleeps at once, as Linux does.
+pub(crate) const WITHOUT_LOOKING: &str = "net.poll=0";
 /// A regular file that everybody may execute.
 const EXECUTABLE: u32 = 0o100_755;
 
@@ -81,10 +84,23 @@ impl Contestant {
             Contestant::Linux => {
                 let folder = Path::new(OUT).join("linux");
                 let initrd = folder.join("initrd");
-                Some(Machine::new(folder.join("vmlinuz")).with_initrd(initrd, LINUX_WORDS))
+                Some(
+                    Machine::new(folder.join("vmlinuz"))
+                        .with_initrd(initrd)
+                        .with_words(LINUX_WORDS),
+                )
             }
             Contestant::Host => None,
         }
+    }
+
+    /// The machine that has a service, and counts the guest's instructions.
+    pub(crate) fn counted(self, service: Service, plugin: &Path) -> Option<Machine> {
+        let machine = self.machine(service)?.counted(plugin, Clock::Instructions);
+        Some(match self {
+            Contestant::Axwire => machine.with_words(WITHOUT_LOOKING),
+            _ => machine,
+        })
     }
 
     /// Starts it, in a machine with so much memory, and waits until a service answers.

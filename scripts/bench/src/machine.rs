@@ -84,11 +84,14 @@ impl Machine {
         }
     }
 
-    /// With the kernel's first file system, and more words on its command line.
-    pub(crate) fn with_initrd(mut self, initrd: PathBuf, words: &'static str) -> Self {
-        self.initrd = Some(initrd);
-        self.words = words;
-        self
+    /// With the kernel's first file system.
+    pub(crate) fn with_initrd(self, initrd: PathBuf) -> Self {
+        Machine { initrd: Some(initrd), ..self }
+    }
+
+    /// With more words on the kernel's command line.
+    pub(crate) fn with_words(self, words: &'static str) -> Self {
+        Machine { words, ..self }
     }
 
     /// With so much memory, as QEMU has it.

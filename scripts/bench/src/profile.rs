@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};
 
 use crate::{
     Result,
+    contestant::WITHOUT_LOOKING,
     counter::{self, executions},
     images,
     machine::{Clock, Machine},
@@ -46,7 +47,8 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
     for operation in operations {
         progress.begin(&operation.title());
         let image = images::path_with_lines(operation.service(), &settings.out);
-        let machine = Machine::new(&image).counted(&plugin, clock);
+        let words = if settings.real_time { "" } else { WITHOUT_LOOKING };
+        let machine = Machine::new(&image).with_words(words).counted(&plugin, clock);
         let server = machine.boot(operation.service())?;
         let (count, before, after) =
             operation.observe(&server, |server| server.counter()?.blocks())?;

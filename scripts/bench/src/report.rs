@@ -76,7 +76,9 @@ const GROUPS: &[(&str, &str, &str)] = &[
         "instructions",
         "Instructions of the guest",
         "Counted inside of QEMU with `-icount shift=2`: a guest's clock goes by its instructions. \
-         Frames are those that cross the tap, in both directions.",
+         Linux halts when it has nothing to do, and upstream's loop never does. Ours looks for work for \
+         a while, as long as the client takes; it is counted without that (`net.poll=0`), and then as \
+         it is. Frames are those that cross the tap, in both directions.",
     ),
 ];
 

@@ -11,7 +11,7 @@ use crate::{
         http::{self, Reuse},
     },
     lossy,
-    machine::{Clock, MEMORY, MEMORY_MORE, Server},
+    machine::{MEMORY, MEMORY_MORE, Server},
     names,
     operation::Operation,
     results::{Measured, Sample},
@@ -257,11 +257,11 @@ fn start(contestant: Contestant, samples: &mut Vec<Sample>) -> Result<()> {
 
 /// Instructions of each operation and, where it is not a byte, of each frame.
 fn count(operation: Operation, contestant: Contestant, samples: &mut Vec<Sample>) -> Result<()> {
-    let Some(machine) = contestant.machine(operation.service()) else {
+    let plugin = counter::path(crate::OUT.as_ref())?;
+    let Some(machine) = contestant.counted(operation.service(), &plugin) else {
         return Ok(());
     };
-    let plugin = counter::path(crate::OUT.as_ref())?;
-    let server = machine.counted(&plugin, Clock::Instructions).boot(operation.service())?;
+    let server = machine.boot(operation.service())?;
     let look = |server: &Server| Ok((server.counter()?.total()?, tools::tap_frames()?));
     let (count, before, after) = operation.observe(&server, look)?;
     let instructions = (after.0 - before.0) as f64;
@@ -269,5 +269,13 @@ fn count(operation: Operation, contestant: Contestant, samples: &mut Vec<Sample>
     samples.push(Sample::less(&operation.title(), &unit, instructions / count as f64));
     let frames = (after.1 - before.1) as f64;
     samples.push(Sample::less(&operation.title(), "instructions per frame", instructions / frames));
+    drop(server);
+    if contestant == Contestant::Axwire {
+        let server = machine.with_words("").boot(operation.service())?;
+        let (count, before, after) = operation.observe(&server, |it| it.counter()?.total())?;
+        let unit = format!("{}, with looking for work", operation.instructions());
+        let instructions = (after - before) as f64 / count as f64;
+        samples.push(Sample::less(&operation.title(), &unit, instructions));
+    }
     Ok(())
 }

@@ -71,7 +71,7 @@ fn run() {
     // The stack's lock must not be held by a task that is not running: those that want it spin. So
     // the poller is preempted only where it sleeps.
     NoPreempt::acquire();
-    let Some(mut runner) = runtime::new_runner(ThisTask, Card::new) else {
+    let Some(mut runner) = runtime::new_runner(|_| ThisTask, Card::new) else {
         NETWORK.call_once(|| None);
         return NoPreempt::release(());
     };
