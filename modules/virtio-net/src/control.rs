@@ -99,10 +99,15 @@ impl<H: Hal, T: Transport> Control<H, T> {
 
     /// Asks for an interrupt if the device owes an answer, unless it has given one. Then false.
     pub(crate) fn unmask_interrupts(&mut self) -> bool {
+        self.go_on();
+        self.is_settled || self.ring.unmask_interrupts()
+    }
+
+    /// Goes on if the device owes an answer.
+    pub(crate) fn go_on(&mut self) {
         if !self.is_settled {
             self.advance();
         }
-        self.is_settled || self.ring.unmask_interrupts()
     }
 
     /// Takes an answer, and sends the next command, if there is one.

@@ -123,6 +123,10 @@ impl<H: Hal, T: Transport> Device for VirtioNet<H, T> {
     }
 
     fn split(&mut self) -> (&mut Self::Rx, &mut Self::Tx) {
+        // Its owner may look for work for long without a sleep.
+        if let Some(control) = &mut self.control {
+            control.go_on();
+        }
         (&mut self.rx, &mut self.tx)
     }
 
