@@ -58,6 +58,18 @@ fn frames_to_others_are_kept_away() {
     }
 }
 
+/// Its owner is busy, or looks for work: it uses the device and does not sleep.
+#[test]
+fn the_filter_is_set_without_a_sleep() {
+    let (mut net, device) = open_with_control();
+    net.set_multicast_filter(&[ALL_NODES]);
+    while device.obey(|_| false).is_some() {
+        assert!(receive_all(&mut net).is_empty());
+    }
+    assert!(device.deliver_to(ALL_NODES) && !device.deliver_to(OTHER));
+    assert!(!device.deliver_to(STRANGER));
+}
+
 #[test]
 fn everything_comes_until_somebody_says_what_is_wanted() {
     let (mut net, device) = open_with_control();
