@@ -3,7 +3,8 @@
 use core::ptr::NonNull;
 
 use axalloc::{UsageKind, global_allocator};
-use axhal::mem::{PAGE_SIZE_4K, VirtAddr, mmio_ranges, pa, phys_to_virt, virt_to_phys};
+use axhal::mem::{PAGE_SIZE_4K, VirtAddr, pa, phys_to_virt, virt_to_phys};
+use qemu_x86_64::paging;
 use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 
 /// The kernel's memory as virtio drivers use it. Nothing is copied: all memory is mapped linearly,
@@ -31,10 +32,10 @@ unsafe impl Hal for ArceOsHal {
     }
 
     /// # Panics
-    /// When there is no memory for page tables, or the address is beyond what the kernel can map.
+    /// When there is no memory for page tables.
     unsafe fn mmio_phys_to_virt(address: PhysAddr, size: usize) -> NonNull<u8> {
         let address = address as usize;
-        map_device(address, size);
+        paging::map_device::<Self>(address, size);
         // The kernel's half of the address space does not contain 0.
         NonNull::new(phys_to_virt(pa!(address)).as_mut_ptr()).expect("kernel address is not null")
     }
@@ -53,19 +54,4 @@ fn allocate_pages(pages: usize) -> Option<NonNull<u8>> {
 
 fn physical(address: NonNull<u8>) -> PhysAddr {
     virt_to_phys(VirtAddr::from_mut_ptr_of(address.as_ptr())).as_usize() as PhysAddr
-}
-
-/// Maps device registers that the kernel has not mapped at boot, such as BARs above 4 GiB.
-///
-/// Page by page, because a request that overlaps an older one in part would be refused whole.
-fn map_device(address: usize, size: usize) {
-    let end = address + size;
-    if mmio_ranges().iter().any(|&(start, len)| start <= address && end <= start + len) {
-        return;
-    }
-    for page in (address & !(PAGE_SIZE_4K - 1)..end).step_by(PAGE_SIZE_4K) {
-        if let Err(error) = axmm::iomap(pa!(page), PAGE_SIZE_4K) {
-            panic!("cannot map the device registers at {page:#x}: {error}");
-        }
-    }
 }

@@ -6,7 +6,7 @@ use axlog::ax_println as println;
 use netasync::{Handle, Machine, Runner};
 use netdev::Device;
 use netstack::{Config, Instant};
-use qemu_x86_64::{clock, command_line, entropy};
+use qemu_x86_64::{clock, command_line, entropy, paging};
 
 use crate::{
     config::{self, Settings},
@@ -73,6 +73,7 @@ pub(crate) fn new_runner<M: Machine, D: Device>(
     machine: impl FnOnce(Option<Duration>) -> M,
     device: impl FnOnce(Nic) -> D,
 ) -> Option<Runner<D>> {
+    paging::init::<ArceOsHal>();
     clock::init();
     let command_line = config::or_built_in(command_line().unwrap_or_default());
     let Settings { addressing, polling_window, log, problems } = config::parse(&command_line);

@@ -1,7 +1,7 @@
 //! Random numbers for applications.
 
-use rand_chacha::ChaCha12Rng;
-use rand_core::{RngCore, SeedableRng};
+use chacha20::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
 
 use crate::{runtime::Handle, sync::Mutex};
 

@@ -12,10 +12,10 @@ use alloc::{
 };
 use core::{mem, task::Waker};
 
+use chacha20::ChaCha12Rng;
 use hashbrown::HashMap;
 use netdev::{Device, Receiver, Transmitter};
-use rand_chacha::ChaCha12Rng;
-use rand_core::{RngCore, SeedableRng};
+use rand_core::{Rng, SeedableRng};
 use slab::Slab;
 
 use crate::{

@@ -9,7 +9,7 @@ use core::{
     hash::{BuildHasher, Hasher},
 };
 
-use rand_core::RngCore;
+use rand_core::Rng;
 use siphasher::sip::SipHasher13;
 
 /// SipHash-1-3 with a key drawn at every boot.
@@ -43,7 +43,7 @@ pub(crate) struct TableHasher {
 }
 
 impl TableHasher {
-    pub(crate) fn new(rng: &mut impl RngCore) -> Self {
+    pub(crate) fn new(rng: &mut impl Rng) -> Self {
         let keys = core::array::from_fn(|_| rng.next_u64());
         TableHasher { keys, spread: rng.next_u64() | 1 }
     }
@@ -125,7 +125,7 @@ fn fold(one: u64, other: u64) -> u64 {
 #[cfg(test)]
 pub(crate) fn table_hasher(seed: u64) -> TableHasher {
     use rand_core::SeedableRng;
-    TableHasher::new(&mut rand_chacha::ChaCha12Rng::seed_from_u64(seed))
+    TableHasher::new(&mut chacha20::ChaCha12Rng::seed_from_u64(seed))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use rand_core::RngCore;
+use rand_core::Rng;
 use smoltcp::wire::IpProtocol;
 
 use crate::{

@@ -1,14 +1,15 @@
 //! QEMU's x86_64 machines (q35, pc) as the network glue needs them.
 //!
 //! It finds and reads hardware that ArceOS leaves alone or gets wrong: a calibrated clock, the
-//! kernel command line, boot-time entropy, the network card. It is not a platform crate of ArceOS:
-//! booting, paging and interrupt dispatch stay with `axplat-x86-pc`. It keeps no policy either;
-//! DMA memory and interrupt handlers come from the caller.
+//! kernel command line, boot-time entropy, the network card, page tables of large pages. It is not a
+//! platform crate of ArceOS: booting and interrupt dispatch stay with `axplat-x86-pc`. It keeps no
+//! policy either; DMA memory and interrupt handlers come from the caller.
 //!
 //! - [`clock`]: nanoseconds since boot, from a TSC calibrated at start
 //! - [`cpu`]: local APIC id, one-shot timer, halting
 //! - [`entropy`]: the seed of all randomness
 //! - [`fw_cfg`]: the command line and files that QEMU hands over
+//! - [`paging`]: the kernel's address space
 //! - [`pci`]: configuration space and the search for the network card
 
 #![cfg_attr(
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod cpu;
 pub mod entropy;
 pub mod fw_cfg;
+pub mod paging;
 pub mod pci;
 
 pub use fw_cfg::command_line;

@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
-use rand_chacha::ChaCha8Rng;
-use rand_core::{RngCore, SeedableRng};
+use chacha20::ChaCha8Rng;
+use rand_core::{Rng as _, SeedableRng};
 
 /// A generator. Streams of one seed are independent: what one draws does not change another.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Rng(ChaCha8Rng);
+
+impl Clone for Rng {
+    /// One that draws the same.
+    fn clone(&self) -> Self {
+        Rng(ChaCha8Rng::deserialize_state(&self.0.serialize_state()))
+    }
+}
 
 impl Rng {
     /// Stream number `stream` of `seed`.

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use chacha20::{ChaCha8Rng, rand_core::Rng, rand_core::SeedableRng};
 use indicatif::{ProgressBar, ProgressStyle, style::TemplateError};
-use rand_chacha::{ChaCha8Rng, rand_core::RngCore, rand_core::SeedableRng};
 
 use crate::{
     memory::{PerFlow, per_flow},

@@ -15,7 +15,7 @@ use alloc::{string::String, vec::Vec};
 use core::{mem, net::Ipv4Addr, time::Duration};
 
 use netdev::MacAddress;
-use rand_core::RngCore;
+use rand_core::Rng;
 
 pub(crate) use self::lease::Config;
 use self::{
@@ -114,7 +114,7 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn new(now: Instant, rng: &mut impl RngCore) -> Self {
+    fn new(now: Instant, rng: &mut impl Rng) -> Self {
         Exchange { xid: rng.next_u32(), begun: now, secs: 0, sent: now, count: 0, next: now }
     }
 
@@ -146,7 +146,7 @@ impl Client {
     }
 
     /// The next thing to do at `now`; `None` until [`Client::deadline`] or the next message.
-    pub(crate) fn poll(&mut self, now: Instant, rng: &mut impl RngCore) -> Option<Output> {
+    pub(crate) fn poll(&mut self, now: Instant, rng: &mut impl Rng) -> Option<Output> {
         loop {
             if let Some(event) = self.event() {
                 return Some(event);
@@ -183,7 +183,7 @@ impl Client {
 
     /// Gives the lease back (RFC 2131 section 4.4.6) and stops. Returns the message to send, which
     /// is sent before the address is taken from the interface.
-    pub(crate) fn release(&mut self, now: Instant, rng: &mut impl RngCore) -> Option<Transmit> {
+    pub(crate) fn release(&mut self, now: Instant, rng: &mut impl Rng) -> Option<Transmit> {
         let State::Leased { lease, .. } = mem::replace(&mut self.state, State::Released) else {
             return None;
         };
@@ -243,7 +243,7 @@ impl Client {
     }
 
     /// Does what is due. Without a message the state has changed, and [`Client::poll`] looks again.
-    fn step(&mut self, now: Instant, rng: &mut impl RngCore) -> Option<Transmit> {
+    fn step(&mut self, now: Instant, rng: &mut impl Rng) -> Option<Transmit> {
         match &mut self.state {
             State::Init { .. } => {
                 self.begun = Some(now);
@@ -272,7 +272,7 @@ impl Client {
         }
     }
 
-    fn step_leased(&mut self, now: Instant, rng: &mut impl RngCore) -> Option<Transmit> {
+    fn step_leased(&mut self, now: Instant, rng: &mut impl Rng) -> Option<Transmit> {
         let State::Leased { lease, since, phase } = &mut self.state else {
             return None;
         };
@@ -378,7 +378,7 @@ impl Client {
 }
 
 /// How long to wait after the message number `count`, from zero.
-fn retry_wait(count: usize, rng: &mut impl RngCore) -> Duration {
+fn retry_wait(count: usize, rng: &mut impl Rng) -> Duration {
     let step = count.min(RETRY_SECS.len() - 1);
     let jitter = RETRY_JITTER_MS[step];
     let millis = RETRY_SECS[step] * 1000 - jitter + rng.next_u32() % (2 * jitter + 1);

@@ -5,7 +5,7 @@ mod messages;
 use alloc::{vec, vec::Vec};
 use core::{net::Ipv4Addr, time::Duration};
 
-use rand_chacha::ChaCha8Rng;
+use chacha20::ChaCha8Rng;
 use rand_core::SeedableRng;
 use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr};
 

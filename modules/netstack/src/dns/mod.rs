@@ -21,7 +21,7 @@ use core::{
     time::Duration,
 };
 
-use rand_core::RngCore;
+use rand_core::Rng;
 
 use self::{
     cache::Cache,
@@ -241,7 +241,7 @@ impl Resolver {
     }
 
     /// The next question to send at `now`; `None` until [`Resolver::deadline`] or the next call.
-    pub(crate) fn poll(&mut self, now: Instant, rng: &mut impl RngCore) -> Option<Transmit> {
+    pub(crate) fn poll(&mut self, now: Instant, rng: &mut impl Rng) -> Option<Transmit> {
         self.hurry(now);
         loop {
             let place = self.questions.iter().position(|question| question.next <= now)?;
@@ -446,7 +446,7 @@ impl Question {
         servers: &[IpAddr],
         now: Instant,
         id: QuestionId,
-        rng: &mut impl RngCore,
+        rng: &mut impl Rng,
     ) -> Result<Transmit, ResolveError> {
         if now >= self.give_up {
             return Err(ResolveError::TimedOut);

@@ -9,7 +9,7 @@ use core::{
     time::Duration,
 };
 
-use rand_chacha::ChaCha8Rng;
+use chacha20::ChaCha8Rng;
 use rand_core::SeedableRng;
 
 use super::{QueryId, ResolveError, Resolver, StartError, Want};

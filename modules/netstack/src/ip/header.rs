@@ -183,8 +183,8 @@ pub(crate) fn emit_ethernet(
 
 #[cfg(test)]
 mod tests {
-    use rand_chacha::ChaCha12Rng;
-    use rand_core::{RngCore, SeedableRng};
+    use chacha20::ChaCha12Rng;
+    use rand_core::{Rng, SeedableRng};
 
     use super::*;
 

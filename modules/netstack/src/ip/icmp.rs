@@ -8,7 +8,7 @@ use core::{
 use alloc::vec::Vec;
 
 use netdev::Transmitter;
-use rand_core::RngCore;
+use rand_core::Rng;
 use smoltcp::wire::{
     Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet,
 };
@@ -53,7 +53,7 @@ impl Default for RateLimit {
 impl RateLimit {
     /// An error takes one token on average. Who counts errors must not learn how many others have
     /// got, and so which ports of ours swallowed what was forged (CVE-2020-25705).
-    fn take(&mut self, now: Instant, rng: &mut impl RngCore) -> bool {
+    fn take(&mut self, now: Instant, rng: &mut impl Rng) -> bool {
         const COST_MAX: u32 = 2;
         let steps = (now - self.refilled).as_micros() / ERROR_INTERVAL.as_micros();
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
@@ -415,7 +415,7 @@ pub(crate) fn fill_checksum(message: &mut [u8], header: &Header) {
 
 #[cfg(test)]
 mod tests {
-    use rand_chacha::ChaCha8Rng;
+    use chacha20::ChaCha8Rng;
     use rand_core::SeedableRng;
 
     use super::*;

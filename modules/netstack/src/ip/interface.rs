@@ -175,9 +175,13 @@ impl Interface {
 
     /// The groups that the device is to let through, if they have changed since the last call.
     pub(crate) fn multicast_filter(&mut self) -> Option<Vec<MacAddress>> {
-        let mut groups: Vec<_> = self.membership.for_filter()?.map(multicast_mac).collect();
-        groups.sort_unstable();
-        groups.dedup();
+        let mut groups = Vec::new();
+        for group in self.membership.for_filter()?.map(multicast_mac) {
+            // There are few.
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
         Some(groups)
     }
 

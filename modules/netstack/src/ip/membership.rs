@@ -17,7 +17,7 @@ use core::{
     time::Duration,
 };
 
-use rand_core::RngCore;
+use rand_core::Rng;
 use smoltcp::wire::MldRecordType;
 
 use self::message::{IgmpMessage, MldQuery};
@@ -155,7 +155,7 @@ impl Membership {
     }
 
     /// Takes an IGMP message. Returns whether it is well formed.
-    pub(crate) fn on_igmp(&mut self, message: &[u8], now: Instant, rng: &mut impl RngCore) -> bool {
+    pub(crate) fn on_igmp(&mut self, message: &[u8], now: Instant, rng: &mut impl Rng) -> bool {
         match IgmpMessage::parse(message) {
             Some(IgmpMessage::Query { group, within }) => {
                 let is_asked = |address: IpAddr| {
@@ -184,7 +184,7 @@ impl Membership {
         hop_limit: u8,
         message: &[u8],
         now: Instant,
-        rng: &mut impl RngCore,
+        rng: &mut impl Rng,
     ) -> bool {
         let Some(query) = MldQuery::parse(message) else {
             return false;
@@ -203,7 +203,7 @@ impl Membership {
     }
 
     /// The next message to send at `now`; `None` until [`Membership::deadline`] or the next call.
-    pub(crate) fn poll(&mut self, now: Instant, rng: &mut impl RngCore) -> Option<Transmit> {
+    pub(crate) fn poll(&mut self, now: Instant, rng: &mut impl Rng) -> Option<Transmit> {
         let place = self.groups.iter().position(|group| group.is_due(now))?;
         let transmit = match self.groups[place].address {
             IpAddr::V4(address) => self.groups[place].igmp(address, now, rng),
@@ -239,7 +239,7 @@ impl Membership {
     }
 
     /// One report about every IPv6 group that is due, as many as fit.
-    fn mld(&mut self, now: Instant, rng: &mut impl RngCore) -> Transmit {
+    fn mld(&mut self, now: Instant, rng: &mut impl Rng) -> Transmit {
         let repeat_at = now + delay(MLD_REPEAT_WITHIN, rng);
         let is_due = |group: &&mut Group| group.address.is_ipv6() && group.is_due(now);
         let due = self.groups.iter_mut().filter(is_due).take(RECORDS_MAX);
@@ -286,7 +286,7 @@ impl Group {
         self.next.is_some_and(|next| next <= now)
     }
 
-    fn igmp(&mut self, address: Ipv4Addr, now: Instant, rng: &mut impl RngCore) -> Transmit {
+    fn igmp(&mut self, address: Ipv4Addr, now: Instant, rng: &mut impl Rng) -> Transmit {
         if self.members == 0 {
             self.next = None;
             return Transmit::igmp_leave(address);
@@ -336,7 +336,7 @@ fn is_reported(address: IpAddr) -> bool {
 }
 
 /// A random time of at most `within`, which is at most a few hours.
-fn delay(within: Duration, rng: &mut impl RngCore) -> Duration {
+fn delay(within: Duration, rng: &mut impl Rng) -> Duration {
     let micros = within.max(ANSWER_WITHIN_MIN).as_micros() as u64;
     Duration::from_micros(rng.next_u64() % (micros + 1))
 }

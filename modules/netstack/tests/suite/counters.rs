@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use chacha20::{ChaCha8Rng, rand_core::Rng, rand_core::SeedableRng};
 use netstack::{InterfaceId, RawSocket, Stats, UdpSocket};
-use rand_chacha::{ChaCha8Rng, rand_core::RngCore, rand_core::SeedableRng};
 use smoltcp::wire::{
     ArpOperation, Icmpv4Packet, Icmpv6Packet, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet,
     TcpControl, UdpPacket,

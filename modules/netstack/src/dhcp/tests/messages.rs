@@ -3,8 +3,8 @@
 use alloc::{vec, vec::Vec};
 use core::{net::Ipv4Addr, time::Duration};
 
-use rand_chacha::ChaCha8Rng;
-use rand_core::{RngCore, SeedableRng};
+use chacha20::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
 
 use super::{
     super::{

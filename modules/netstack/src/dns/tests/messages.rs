@@ -2,8 +2,8 @@
 
 use alloc::{format, vec::Vec};
 
-use rand_chacha::ChaCha8Rng;
-use rand_core::{RngCore, SeedableRng};
+use chacha20::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
 
 use super::{
     super::{

@@ -6,8 +6,8 @@ use core::{
     time::Duration,
 };
 
-use rand_chacha::ChaCha8Rng;
-use rand_core::{RngCore, SeedableRng};
+use chacha20::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
 use smoltcp::wire::{Icmpv6Packet, IgmpPacket, IgmpRepr, IgmpVersion, MldRecordType};
 
 use super::{

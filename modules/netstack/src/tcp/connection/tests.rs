@@ -6,9 +6,9 @@ use core::{
     time::Duration,
 };
 
-use rand_chacha::ChaCha8Rng;
+use chacha20::ChaCha8Rng;
 
-use rand_core::{RngCore, SeedableRng};
+use rand_core::{Rng, SeedableRng};
 
 use super::*;
 use crate::{

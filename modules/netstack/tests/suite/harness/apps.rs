@@ -12,7 +12,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// `len` bytes that repeat nowhere soon, different for every `seed`.
 pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
-    use rand_chacha::{ChaCha8Rng, rand_core::RngCore, rand_core::SeedableRng};
+    use chacha20::{ChaCha8Rng, rand_core::Rng, rand_core::SeedableRng};
     let mut data = vec![0; len];
     ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut data);
     data

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use chacha20::{ChaCha8Rng, rand_core::Rng, rand_core::SeedableRng};
 use netstack::Instant;
-use rand_chacha::{ChaCha8Rng, rand_core::RngCore, rand_core::SeedableRng};
 
 use super::wire;
 
