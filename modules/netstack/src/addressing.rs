@@ -11,7 +11,8 @@ use crate::{
     dhcp,
     engine::Engine,
     ip::{Header, Interface, InterfaceId, NeighbourKey, Origin, Route, slaac::Slaac},
-    time::Instant,
+    time::{Instant, earlier},
+    timed::Deadline,
 };
 
 /// An IPv4 address with all that belongs to it.
@@ -70,6 +71,13 @@ pub(crate) struct Autoconf {
     advertised_dns: Vec<Ipv6Addr>,
     pub(crate) leased_mtu: Option<usize>,
     pub(crate) advertised_mtu: Option<usize>,
+}
+
+impl Deadline for Autoconf {
+    fn deadline(&self) -> Option<Instant> {
+        let dhcp = self.dhcp.as_ref().and_then(dhcp::Client::deadline);
+        earlier(dhcp, self.slaac.as_ref().and_then(Slaac::deadline))
+    }
 }
 
 impl Engine {
@@ -154,9 +162,11 @@ impl Engine {
     /// Lets the machines do what is due.
     pub(crate) fn run_autoconf(&mut self) {
         let now = self.now;
-        for index in 0..self.ip.interfaces.len() {
+        // The loopback interface has nobody to ask or to tell.
+        for index in 1..self.ip.interfaces.len() {
             let id = InterfaceId::new(index);
-            if self.autoconf_due(id).is_some_and(|due| due <= now) {
+            let due = self.ip.interface_mut(id).autoconf_deadline();
+            if due.is_some_and(|due| due <= now) {
                 self.run_lease(id);
                 self.run_router_discovery(id);
                 self.report_groups(id);
@@ -164,19 +174,4 @@ impl Engine {
         }
     }
 
-    pub(crate) fn autoconf_deadline(&self) -> Option<Instant> {
-        (0..self.ip.interfaces.len())
-            .filter_map(|index| self.autoconf_due(InterfaceId::new(index)))
-            .min()
-    }
-
-    fn autoconf_due(&self, id: InterfaceId) -> Option<Instant> {
-        let interface = self.ip.interface(id);
-        if interface.is_loopback() {
-            return None;
-        }
-        let dhcp = interface.autoconf.dhcp.as_ref().and_then(dhcp::Client::deadline);
-        let slaac = interface.autoconf.slaac.as_ref().and_then(Slaac::deadline);
-        [dhcp, slaac, interface.membership.deadline()].into_iter().flatten().min()
-    }
 }

@@ -165,7 +165,7 @@ impl Engine {
         self.control_due = self.now + CONTROL_INTERVAL;
     }
 
-    fn control_deadline(&self) -> Option<Instant> {
+    fn control_deadline(&mut self) -> Option<Instant> {
         let others = earlier(self.tcp_deadline(), self.lookups.deadline());
         earlier(self.ip_deadline(), others)
     }
@@ -186,9 +186,13 @@ impl Engine {
         tx: &mut impl Transmitter,
         budget: usize,
     ) -> bool {
-        self.announce_addresses(id);
+        if !self.ip.interface(id).unannounced.is_empty() {
+            self.announce_addresses(id);
+        }
         let interface = self.ip.interface_mut(id);
-        interface.dirty.extend(interface.later.drain(..));
+        if !interface.later.is_empty() {
+            interface.dirty.extend(interface.later.drain(..));
+        }
         let more_to_receive = self.ingress(id, rx, tx, budget);
         self.refresh_paths();
         let more_to_send = self.egress(id, tx, budget);
@@ -355,8 +359,9 @@ impl Engine {
         self.ip.interface(InterfaceId::LOOPBACK).has_work() || !self.loopback.is_empty()
     }
 
+    /// Whether an interface other than that and the loopback interface has something to do.
     fn has_work_beside(&self, id: InterfaceId) -> bool {
-        let mut others = self.ip.interfaces.iter().filter(|one| one.id != id && !one.is_loopback());
+        let mut others = self.ip.interfaces.iter().skip(1).filter(|one| one.id != id);
         others.any(|one| one.has_work())
     }
 

@@ -73,6 +73,7 @@ mod stats;
 mod sync;
 mod tcp;
 mod time;
+mod timed;
 mod udp;
 
 pub use addressing::{Addressing, Ipv4Config};

@@ -1,5 +1,6 @@
 //! Addresses: what kinds there are, and which of ours to use.
 
+use alloc::vec::Vec;
 use core::{
     cmp::Reverse,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -7,7 +8,7 @@ use core::{
 
 use netdev::MacAddress;
 
-use crate::time::Instant;
+use crate::{time::Instant, timed::Deadline};
 
 /// Addresses that one interface may have: more than any host needs, few enough to be looked through
 /// for every packet.
@@ -34,6 +35,13 @@ pub(crate) struct Address {
     /// Until when another host that has it makes us give it up (RFC 4862 section 5.4). It is used
     /// meanwhile (RFC 4429).
     pub(crate) contested_until: Option<Instant>,
+}
+
+impl Deadline for Vec<Address> {
+    /// When a contest for one of them ends.
+    fn deadline(&self) -> Option<Instant> {
+        self.iter().filter_map(|address| address.contested_until).min()
+    }
 }
 
 impl Address {

@@ -287,6 +287,9 @@ impl Engine {
         let now = self.now;
         for index in 0..self.ip.interfaces.len() {
             let interface = &mut self.ip.interfaces[index];
+            if interface.addresses.deadline().is_none_or(|until| until > now) {
+                continue;
+            }
             let (id, mac) = (interface.id, interface.mac);
             let is_won =
                 |address: &&mut Address| address.contested_until.is_some_and(|until| until <= now);
@@ -433,21 +436,15 @@ impl Engine {
         }
         self.stats.reassembly_timed_out += self.ip.reassembly.expire(now);
         self.ip.path_mtus.expire(now);
-        if self.contest_deadline().is_some_and(|until| until <= now) {
-            self.win_addresses();
-        }
+        self.win_addresses();
         self.run_autoconf();
     }
 
-    pub(crate) fn ip_deadline(&self) -> Option<Instant> {
-        let addresses = earlier(self.contest_deadline(), self.autoconf_deadline());
+    pub(crate) fn ip_deadline(&mut self) -> Option<Instant> {
         let packets = earlier(self.ip.neighbours.deadline(), self.ip.reassembly.deadline());
-        earlier(addresses, packets)
-    }
-
-    fn contest_deadline(&self) -> Option<Instant> {
-        let addresses = self.ip.interfaces.iter().flat_map(|interface| &interface.addresses);
-        addresses.filter_map(|address| address.contested_until).min()
+        // The loopback interface has none.
+        let interfaces = self.ip.interfaces.iter_mut().skip(1);
+        interfaces.fold(packets, |first, interface| earlier(first, interface.deadline()))
     }
 
     /// A question was answered: whoever waited for it goes on.

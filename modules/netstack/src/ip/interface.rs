@@ -13,7 +13,12 @@ use super::{
     membership::Membership,
     neighbour,
 };
-use crate::{addressing::Autoconf, flow::FlowId};
+use crate::{
+    addressing::Autoconf,
+    flow::FlowId,
+    time::{Instant, earlier},
+    timed::Timed,
+};
 
 /// Interfaces that a stack may have, the loopback interface included: as many as a set has bits.
 pub(crate) const INTERFACES_MAX: usize = u32::BITS as usize;
@@ -119,13 +124,13 @@ pub(crate) struct Interface {
     /// The largest that we send.
     pub(crate) mtu: usize,
     /// Best first within each family.
-    pub(crate) addresses: Vec<Address>,
+    pub(crate) addresses: Timed<Vec<Address>>,
     /// New ones, of which the neighbours have not heard yet.
     pub(crate) unannounced: Vec<IpAddr>,
     /// Name servers, as the IPv4 configuration has them.
     pub(crate) dns: Vec<Ipv4Addr>,
-    pub(crate) membership: Membership,
-    pub(crate) autoconf: Autoconf,
+    pub(crate) membership: Timed<Membership>,
+    pub(crate) autoconf: Timed<Autoconf>,
     /// Flows with something to send here or to settle, oldest first.
     pub(crate) dirty: VecDeque<FlowId>,
     /// The same, but not before the next turn.
@@ -145,11 +150,11 @@ impl Interface {
             device_mtu: info.mtu,
             mtu_wanted: info.mtu,
             mtu: info.mtu,
-            addresses: Vec::new(),
+            addresses: Timed::default(),
             unannounced: Vec::new(),
             dns: Vec::new(),
-            membership: Membership::default(),
-            autoconf: Autoconf::default(),
+            membership: Timed::default(),
+            autoconf: Timed::default(),
             dirty: VecDeque::new(),
             later: Vec::new(),
             is_blocked: false,
@@ -175,6 +180,10 @@ impl Interface {
 
     /// The groups that the device is to let through, if they have changed since the last call.
     pub(crate) fn multicast_filter(&mut self) -> Option<Vec<MacAddress>> {
+        // Asked for first: a look would be taken for a change.
+        if self.is_filtered() {
+            return None;
+        }
         let mut groups = Vec::new();
         for group in self.membership.for_filter()?.map(multicast_mac) {
             // There are few.
@@ -183,6 +192,16 @@ impl Interface {
             }
         }
         Some(groups)
+    }
+
+    /// When one of its machines has something to do.
+    pub(crate) fn autoconf_deadline(&mut self) -> Option<Instant> {
+        earlier(self.autoconf.deadline(), self.membership.deadline())
+    }
+
+    /// When something other than its frames has something to do.
+    pub(crate) fn deadline(&mut self) -> Option<Instant> {
+        earlier(self.addresses.deadline(), self.autoconf_deadline())
     }
 
     /// Queues a frame of the stack's own. Returns whether there was room.

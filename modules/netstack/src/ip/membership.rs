@@ -8,7 +8,7 @@
 //! of them.
 //!
 //! Whoever runs it calls [`Membership::poll`] until it returns `None` after each call and at
-//! [`Membership::deadline`].
+//! its deadline.
 
 use alloc::vec::Vec;
 use core::{
@@ -22,7 +22,7 @@ use smoltcp::wire::MldRecordType;
 
 use self::message::{IgmpMessage, MldQuery};
 pub(crate) use self::message::{MldReport, Transmit};
-use crate::time::Instant;
+use crate::{time::Instant, timed::Deadline};
 
 mod message;
 #[cfg(test)]
@@ -137,7 +137,7 @@ impl Membership {
             || self.place(address).is_ok_and(|place| self.groups[place].members > 0)
     }
 
-    /// Whether [`for_filter`](Self::for_filter) has something to say.
+    /// Whether [`for_filter`](Self::for_filter) has nothing to say.
     pub(crate) fn is_filtered(&self) -> bool {
         self.is_filtered
     }
@@ -202,7 +202,7 @@ impl Membership {
         true
     }
 
-    /// The next message to send at `now`; `None` until [`Membership::deadline`] or the next call.
+    /// The next message to send at `now`; `None` until its deadline or the next call.
     pub(crate) fn poll(&mut self, now: Instant, rng: &mut impl Rng) -> Option<Transmit> {
         let place = self.groups.iter().position(|group| group.is_due(now))?;
         let transmit = match self.groups[place].address {
@@ -211,11 +211,6 @@ impl Membership {
         };
         self.groups.retain(|group| group.members > 0 || group.next.is_some());
         Some(transmit)
-    }
-
-    /// When [`Membership::poll`] has something to say.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.groups.iter().filter_map(|group| group.next).min()
     }
 
     /// Says everything again: the link has come back, perhaps elsewhere.
@@ -248,6 +243,13 @@ impl Membership {
             IpAddr::V4(_) => None,
         };
         Transmit::Mld(MldReport { records: due.filter_map(record).collect() })
+    }
+}
+
+impl Deadline for Membership {
+    /// When [`Membership::poll`] has something to say.
+    fn deadline(&self) -> Option<Instant> {
+        self.groups.iter().filter_map(|group| group.next).min()
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     message::{IgmpMessage, MldQuery},
     solicited_node,
 };
-use crate::time::Instant;
+use crate::{time::Instant, timed::Deadline};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);
 const GROUP_6: Ipv6Addr = Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 0x99);
