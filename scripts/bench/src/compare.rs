@@ -7,6 +7,7 @@ use crate::{
     OUT, Result,
     contestant::Contestant,
     counter, lossy, plot,
+    processors::ProcessorTime,
     progress::Progress,
     report,
     results::{Failure, Measured, Results},
@@ -77,6 +78,7 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
     let progress =
         Progress::new((0..settings.rounds).map(|round| steps(round).count() as u64).sum());
     let mut results = Results::default();
+    let begin = ProcessorTime::now()?;
     for round in 0..settings.rounds {
         for (workload, contestant) in steps(round) {
             let what = format!("round {}: {contestant}, {}", round + 1, workload.title());
@@ -84,7 +86,7 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
             let outcome = measure(workload, contestant, round, &mut results);
             progress.end(&format!("{what}: {outcome}"));
             // Whoever loses patience has what there is.
-            write(&results, round + 1)?;
+            write(&results, round + 1, ProcessorTime::now()?.stolen_since(begin))?;
         }
     }
     println!("\n{}\n{OUT}/report.md", report::tables(&results));
@@ -126,9 +128,9 @@ fn measure(
     said.join("; ")
 }
 
-fn write(results: &Results, rounds: u64) -> Result<()> {
+fn write(results: &Results, rounds: u64, stolen: f64) -> Result<()> {
     let out = Path::new(OUT);
-    fs::write(out.join("report.md"), report::page(results, rounds))?;
+    fs::write(out.join("report.md"), report::page(results, rounds, stolen))?;
     fs::write(out.join("samples.json"), report::json(results))?;
     plot::draw_all(out, results)
 }
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn another_begins_each_round() {
-        let workloads = [Workload::Http, Workload::Count(Operation::TcpEcho)];
+        let workloads = [Workload::Http, Workload::Count(Operation::TcpEcho { idle: 0 })];
         let first: Vec<_> = steps(&workloads, 0).collect();
         assert_eq!(first.len(), 4 + 3);
         assert_eq!(first[0], (Workload::Http, Contestant::Axwire));

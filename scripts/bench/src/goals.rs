@@ -60,24 +60,24 @@ impl Goal {
         Goal { wanted: Wanted::Below(value), ..self }
     }
 
-    /// What there is, if all that it takes was measured.
-    fn reached(&self, results: &Results) -> Option<f64> {
+    /// What somebody in our place has reached, if all that it takes was measured.
+    fn reached(&self, results: &Results, who: Contestant) -> Option<f64> {
         let row = results.row(self.group, &self.row, &self.unit)?;
-        let ours = row.median(Contestant::Axwire)?;
+        let ours = row.median(who)?;
         match &self.over {
             Over::Nothing => Some(ours),
             Over::Peer(peer) => Some(ratio(ours, row.median(*peer)?)),
             Over::BestGuest => Some(ratio(ours, most(row)?)),
             Over::Own(other) => {
                 let other = results.row(self.group, other, &self.unit)?;
-                Some(ratio(ours, other.median(Contestant::Axwire)?))
+                Some(ratio(ours, other.median(who)?))
             }
         }
     }
 
     fn line(&self, results: &Results) -> String {
         let Goal { row, unit, wanted, .. } = self;
-        let outcome = match self.reached(results) {
+        let outcome = match self.reached(results, Contestant::Axwire) {
             Some(reached) => {
                 let is_met = if wanted.is_met(reached) { "yes" } else { "**no**" };
                 format!("{} | {} | {is_met}", number(reached), number(wanted.margin(reached)))
@@ -86,7 +86,8 @@ impl Goal {
         };
         let title = report::title(self.group);
         let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
-        format!("| {title}: {row}{unit} | {} | {outcome} |\n", self.in_words())
+        let host = self.reached(results, Contestant::Host).map_or("-".into(), number);
+        format!("| {title}: {row}{unit} | {} | {outcome} | {host} |\n", self.in_words())
     }
 
     fn in_words(&self) -> String {
@@ -224,10 +225,11 @@ const HEAD: &str = "\
 ## Goals
 
 Of our medians. *Reached* is in the unit of what is wanted; *ratio* says how many times as good that
-is as what is wanted: from 1 on the goal is met.
+is as what is wanted: from 1 on the goal is met. *The host* is what the same server reaches without a
+guest: more than that the machine does not give.
 
-| goal | wanted | reached | ratio | met |
-|---|---|--:|--:|---|
+| goal | wanted | reached | ratio | met | the host |
+|---|---|--:|--:|---|--:|
 ";
 
 #[cfg(test)]
@@ -255,10 +257,10 @@ mod tests {
             results.add("http", contestant, sample);
         }
         let expected = "| HTTP, kept connections: 16 kept, requests/s | \
-            at least 2.5 × the better guest | 2.50 | 1.00 | yes |";
+            at least 2.5 × the better guest | 2.50 | 1.00 | yes | 45.0 |";
         assert_eq!(line(&results, "16 kept"), expected);
         let missing = line(&results, "64 kept");
-        assert!(missing.ends_with("| - | - | not measured |"), "{missing}");
+        assert!(missing.ends_with("| - | - | not measured | - |"), "{missing}");
     }
 
     #[test]
@@ -268,7 +270,7 @@ mod tests {
             results.add("start", contestant, Sample::less(names::FIRST_ANSWER, "ms", value));
         }
         let line = line(&results, "first answer");
-        assert!(line.ends_with("| at most 200 | 400 | 0.50 | **no** |"), "{line}");
+        assert!(line.ends_with("| at most 200 | 400 | 0.50 | **no** | - |"), "{line}");
     }
 
     #[test]
@@ -285,11 +287,11 @@ mod tests {
         }
         let median = line(&results, "TCP, p50, ");
         assert!(
-            median.ends_with("| below 1 × upstream axnet | 1.00 | 1.00 | **no** |"),
+            median.ends_with("| below 1 × upstream axnet | 1.00 | 1.00 | **no** | - |"),
             "{median}"
         );
         let tail = line(&results, "TCP, p99, ");
-        assert!(tail.ends_with("| at most 3 × TCP, p50 | 2.50 | 1.20 | yes |"), "{tail}");
+        assert!(tail.ends_with("| at most 3 × TCP, p50 | 2.50 | 1.20 | yes | - |"), "{tail}");
     }
 
     #[test]

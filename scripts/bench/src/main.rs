@@ -4,6 +4,7 @@
 //! - `idle`: beside connections on which nothing happens; `lossy`: over a path that loses frames
 //! - `profile`: where our instructions go; `check`: whether they have become more
 //! - `machine`: guests in QEMU; `images`: how ours are built; `service`: what servers offer
+//! - `processors`: how much of this machine's time others have had
 //! - `counter`: instructions, by a plugin for QEMU (`plugin/count.c`); `symbols`: whose they are
 //! - `load`, `tools`: clients, our own and others'; `operation`: what they ask for, in units that
 //!   are counted
@@ -27,6 +28,7 @@ mod machine;
 mod names;
 mod operation;
 mod plot;
+mod processors;
 mod profile;
 mod progress;
 mod report;

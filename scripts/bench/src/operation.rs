@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr};
 
 use crate::{
     Result,
+    idle::Idle,
     load::{
         Until, bulk, echo,
         http::{self, Reuse},
@@ -15,20 +16,27 @@ use crate::{
 /// Something that a client asks for again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Operation {
-    Http { connections: usize, reuse: Reuse },
-    TcpEcho,
+    Http {
+        connections: usize,
+        reuse: Reuse,
+    },
+    /// Beside so many connections on which nothing happens.
+    TcpEcho {
+        idle: usize,
+    },
     UdpEcho,
     Receive,
     Send,
 }
 
 impl Operation {
-    pub(crate) const ALL: [Operation; 8] = [
+    pub(crate) const ALL: [Operation; 9] = [
         Operation::Http { connections: 1, reuse: Reuse::Kept },
         Operation::Http { connections: 16, reuse: Reuse::Kept },
         Operation::Http { connections: 1, reuse: Reuse::New },
         Operation::Http { connections: 16, reuse: Reuse::New },
-        Operation::TcpEcho,
+        Operation::TcpEcho { idle: 0 },
+        Operation::TcpEcho { idle: 10_000 },
         Operation::UdpEcho,
         Operation::Receive,
         Operation::Send,
@@ -39,7 +47,8 @@ impl Operation {
         match self {
             Operation::Http { connections, reuse: Reuse::Kept } => format!("http-{connections}"),
             Operation::Http { connections, reuse: Reuse::New } => format!("http-new-{connections}"),
-            Operation::TcpEcho => "tcp-echo".into(),
+            Operation::TcpEcho { idle: 0 } => "tcp-echo".into(),
+            Operation::TcpEcho { idle } => format!("tcp-echo-beside-{idle}"),
             Operation::UdpEcho => "udp-echo".into(),
             Operation::Receive => "bulk-receive".into(),
             Operation::Send => "bulk-send".into(),
@@ -69,7 +78,10 @@ impl Operation {
                 let plural = if connections == 1 { "" } else { "s" };
                 format!("HTTP, {kind}, {connections} client{plural}")
             }
-            Operation::TcpEcho => "TCP echo, 64 bytes".into(),
+            Operation::TcpEcho { idle: 0 } => "TCP echo, 64 bytes".into(),
+            Operation::TcpEcho { idle } => {
+                format!("TCP echo, 64 bytes, beside {idle} idle connections")
+            }
             Operation::UdpEcho => "UDP echo, 64 bytes".into(),
             Operation::Receive => "TCP, the guest receives".into(),
             Operation::Send => "TCP, the guest sends".into(),
@@ -80,7 +92,7 @@ impl Operation {
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Operation::Http { .. } => "request",
-            Operation::TcpEcho | Operation::UdpEcho => "message",
+            Operation::TcpEcho { .. } | Operation::UdpEcho => "message",
             Operation::Receive | Operation::Send => "byte",
         }
     }
@@ -93,7 +105,7 @@ impl Operation {
     pub(crate) fn service(self) -> Service {
         match self {
             Operation::Http { .. } => Service::Http,
-            Operation::TcpEcho => Service::TcpEcho,
+            Operation::TcpEcho { .. } => Service::TcpEcho,
             Operation::UdpEcho => Service::UdpEcho,
             Operation::Receive => Service::Discard,
             Operation::Send => Service::Generate,
@@ -105,7 +117,7 @@ impl Operation {
         match self {
             Operation::Http { reuse: Reuse::Kept, .. } => 20_000,
             Operation::Http { reuse: Reuse::New, .. } => 3_000,
-            Operation::TcpEcho | Operation::UdpEcho => 10_000,
+            Operation::TcpEcho { .. } | Operation::UdpEcho => 10_000,
             Operation::Receive | Operation::Send => 128 << 20,
         }
     }
@@ -117,7 +129,7 @@ impl Operation {
             Operation::Http { connections, reuse } => {
                 http::run(addr, connections, until, reuse)?.len() as u64
             }
-            Operation::TcpEcho => echo::tcp(addr, count)?.len() as u64,
+            Operation::TcpEcho { .. } => echo::tcp(addr, count)?.len() as u64,
             Operation::UdpEcho => echo::udp(addr, count)?.len() as u64,
             Operation::Receive => bulk::send(bulk::connect(addr)?, until)?.bytes,
             Operation::Send => bulk::receive(bulk::connect(addr)?, until)?.bytes,
@@ -135,6 +147,10 @@ impl Operation {
         look: impl Fn(&Server) -> Result<T>,
     ) -> Result<(u64, T, T)> {
         let addr = server.addr(self.service());
+        let mut beside = Idle::new(addr);
+        if let Operation::TcpEcho { idle } = self {
+            beside.grow(idle)?;
+        }
         self.perform(addr, self.repeats() / 20)?;
         let before = look(server)?;
         let count = self.perform(addr, self.repeats())?;

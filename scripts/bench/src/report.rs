@@ -37,12 +37,12 @@ const GROUPS: &[(&str, &str, &str)] = &[
     (
         "idle",
         "Idle connections",
-        "10,000 round trips of 64 bytes beside connections to the same server on which nothing is \
-         said, and beside none before and after them: the ratio is to the mean of these two. \
-         Memory is what QEMU takes more from the host for connections to the HTTP server on which \
-         nothing is asked, counted for every guest in the same way; what it had taken before and \
-         uses again does not show. With the process of the host it leaves out what the kernel has \
-         for it.",
+        "10,000 round trips of 64 bytes beside connections to the same server on which nothing \
+         is said, and beside none before and after them, three times with each server: the ratio \
+         is to the mean of these two. Memory is what QEMU takes more from the host for \
+         connections to the HTTP server on which nothing is asked, counted for every guest in \
+         the same way; what it had taken before and uses again does not show. With the process \
+         of the host it leaves out what the kernel has for it.",
     ),
     ("bulk", "Bulk", "One connection for 4 s, seen from the server, in 10^6 bytes."),
     (
@@ -161,8 +161,8 @@ pub(crate) fn json(results: &Results) -> String {
     format!("{:#}\n", serde_json::Value::Object(groups.collect()))
 }
 
-/// The whole report.
-pub(crate) fn page(results: &Results, rounds: u64) -> String {
+/// The whole report. `stolen` is the share of the processors' time that others have had.
+pub(crate) fn page(results: &Results, rounds: u64, stolen: f64) -> String {
     let failures: String =
         results.failures.iter().map(|it| format!("```text\n{it}\n```\n\n")).collect();
     let failures = match failures.as_str() {
@@ -180,6 +180,7 @@ pub(crate) fn page(results: &Results, rounds: u64) -> String {
         .replace("{memory}", MEMORY)
         .replace("{memory_more}", MEMORY_MORE)
         .replace("{notes}", &notes(results))
+        .replace("{stolen}", &number(100.0 * stolen))
         .replace("{machine}", &machine())
 }
 
@@ -234,7 +235,9 @@ with whatever offloads its driver takes. Where connections rest it is `-m {memor
 upstream, whose heap can manage no more than {memory}. The clients run beside QEMU on the same
 processors. Only ratios within one run mean something.
 
-The machine: {machine}.
+The machine: {machine}. Where it is
+a virtual one itself, others use its processors: they have had {stolen} % of the time of these.
+What the host alone reaches, without a guest, shows how much of a figure is the machine's.
 {notes}";
 
 #[cfg(test)]
@@ -263,11 +266,12 @@ mod tests {
         results.add("bulk", Contestant::Axwire, Sample::more("sends", "MB/s", 8.0));
         results.add("bulk", Contestant::Linux, Sample::more("sends", "MB/s", 5.0));
         results.notes.insert("Linux guest: congestion control cubic".into());
-        let page = page(&results, 3);
+        let page = page(&results, 3, 0.25);
         let goal = "| Bulk: sends, MB/s | at least 2 × Linux guest | 1.60 | 0.80 | **no** |";
         let (goal, table) = (page.find(goal), page.find("## Bulk\n"));
         assert!(goal.is_some() && goal < table, "{page}");
         assert!(page.ends_with("\n\n- Linux guest: congestion control cubic\n"), "{page}");
+        assert!(page.contains(" had 25.0 % of the time "), "{page}");
         assert!(!page.contains('{'), "{page}");
     }
 
@@ -276,7 +280,7 @@ mod tests {
         let mut results = Results::default();
         let (workload, contestant) = (Workload::Lossy(5), Contestant::Linux);
         results.failures.push(Failure { workload, contestant, why: "it ended".into() });
-        let page = page(&results, 1);
+        let page = page(&results, 1, 0.0);
         let expected = "## What failed\n\n```text\nLinux guest, a path that loses 5 %: it ended\n";
         assert!(page.contains(expected), "{page}");
     }

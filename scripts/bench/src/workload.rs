@@ -120,6 +120,10 @@ impl Workload {
     /// Who takes part.
     pub(crate) fn contestants(self) -> &'static [Contestant] {
         match self {
+            // Upstream does not hold them.
+            Workload::Count(Operation::TcpEcho { idle: 1.. }) => {
+                &[Contestant::Axwire, Contestant::Linux]
+            }
             // A process of the host has no instructions that could be counted, and no start.
             Workload::Count(_) | Workload::Start => &Contestant::ALL[..3],
             Workload::KeyValue | Workload::Iperf => &[Contestant::Axwire, Contestant::Host],
