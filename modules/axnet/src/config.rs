@@ -1,7 +1,7 @@
 //! The network's configuration, from the kernel's command line.
 //!
 //! Words of the form `key=value`: `net.ip=10.0.2.15/24`, `net.gw=10.0.2.2`,
-//! `net.dns=10.0.2.3,1.1.1.1`, `net.poll=500` and `log=info`. Without `net.ip`, or with
+//! `net.dns=10.0.2.3,1.1.1.1`, `net.poll=1000` and `log=info`. Without `net.ip`, or with
 //! `net.ip=dhcp`, DHCP is used. What is wrong is reported, and as if it were not there; with a wrong
 //! address, DHCP is used. Other words belong to others.
 //!
