@@ -55,6 +55,14 @@ fn little_and_much_memory_serve() {
     }
 }
 
+/// A device that needs more room than there is below 4 GiB has the firmware put the card above it,
+/// where the kernel has mapped nothing at its start.
+#[test]
+fn a_card_above_4_gib_serves() {
+    let guest = Boot::new("httpd").variable("QEMU_ARGS", "-device pci-testdev,membar=4G").serve();
+    assert_eq!(curl(&[&guest.url("/bytes/1")]), [0]);
+}
+
 #[test]
 fn at_rest_the_guest_sleeps() {
     let guest = Boot::new("httpd").serve();
