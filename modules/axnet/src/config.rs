@@ -2,8 +2,8 @@
 //!
 //! Words of the form `key=value`: `net.ip=10.0.2.15/24`, `net.gw=10.0.2.2`,
 //! `net.dns=10.0.2.3,1.1.1.1`, `net.poll=1000` and `log=info`. Without `net.ip`, or with
-//! `net.ip=dhcp`, DHCP is used. What is wrong is reported, and as if it were not there; with a wrong
-//! address, DHCP is used. Other words belong to others.
+//! `net.ip=dhcp`, DHCP is used, as with a wrong address. What is wrong is reported and ignored. Other
+//! words belong to others.
 //!
 //! ```
 //! use netstack::Addressing;
