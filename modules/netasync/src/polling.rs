@@ -6,7 +6,7 @@
 //! everybody else goes to sleep meanwhile, and would say that looking is of no use. So it tries, for
 //! a few gaps, again and again, and goes on for as long as most of them are short.
 
-use core::time::Duration;
+use core::{mem, time::Duration};
 
 use netstack::Instant;
 
@@ -55,14 +55,14 @@ impl Polling {
         }
     }
 
-    /// There was something to do.
-    pub(crate) fn active(&mut self, now: impl FnOnce() -> Instant) {
-        let Some(since) = self.idle_since.take() else {
+    /// There was something to do. A gap was short if it has ended without a sleep.
+    pub(crate) fn active(&mut self) {
+        if self.idle_since.take().is_none() {
             return;
-        };
-        self.has_slept = false;
+        }
+        let was_short = !mem::take(&mut self.has_slept);
         if self.is_looking {
-            self.learn(now() - since <= self.window);
+            self.learn(was_short);
         } else if self.held_off == 0 {
             (self.is_looking, self.share, self.gaps) = (true, SHARE_MAX, 0);
         }
@@ -112,7 +112,7 @@ mod tests {
         }
         let looked = (*clock - start).min(gap);
         *clock = end;
-        polling.active(|| Instant::from_micros(end));
+        polling.active();
         looked
     }
 

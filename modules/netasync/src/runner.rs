@@ -119,7 +119,7 @@ impl<D: Device> Runner<D> {
                 return output;
             }
             match self.turn_within() {
-                Next::Now => self.polling.active(|| self.handle.now()),
+                Next::Now => self.polling.active(),
                 _ if main.is_raised() => {}
                 _ if self.polling.goes_on(|| self.handle.now()) => {}
                 Next::At(deadline) => self.sleep(Some(deadline)),

@@ -186,6 +186,7 @@ impl Engine {
         tx: &mut impl Transmitter,
         budget: usize,
     ) -> bool {
+        // There hardly ever are any, and this is every turn.
         if !self.ip.interface(id).unannounced.is_empty() {
             self.announce_addresses(id);
         }

@@ -47,6 +47,7 @@ pub fn map_device<H: Hal>(start: usize, len: usize) {
     let is_inside =
         |&(area, area_len): &(usize, usize)| area <= start && start + len <= area + area_len;
     if !mmio_ranges().iter().any(is_inside) {
+        log::debug!("mapping device registers at {start:#x}");
         let flags = MemRegionFlags::READ | MemRegionFlags::WRITE | MemRegionFlags::DEVICE;
         map::<H>(Cr3::read().0, start as u64, len, self::flags(flags));
     }

@@ -10,7 +10,7 @@ use rand_core::{Rng as _, SeedableRng};
 pub struct Rng(ChaCha8Rng);
 
 impl Clone for Rng {
-    /// One that draws the same.
+    /// One that draws the same. The generator lets itself not be cloned, lest a secret is used twice.
     fn clone(&self) -> Self {
         Rng(ChaCha8Rng::deserialize_state(&self.0.serialize_state()))
     }

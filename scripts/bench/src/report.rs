@@ -235,9 +235,10 @@ with whatever offloads its driver takes. Where connections rest it is `-m {memor
 upstream, whose heap can manage no more than {memory}. The clients run beside QEMU on the same
 processors. Only ratios within one run mean something.
 
-The machine: {machine}. Where it is
-a virtual one itself, others use its processors: they have had {stolen} % of the time of these.
-What the host alone reaches, without a guest, shows how much of a figure is the machine's.
+The machine: {machine}.
+
+If it is a virtual one itself, others have had {stolen} % of its processors' time meanwhile. What
+the host alone reaches, without a guest, shows how much of a figure is the machine's.
 {notes}";
 
 #[cfg(test)]
@@ -271,7 +272,7 @@ mod tests {
         let (goal, table) = (page.find(goal), page.find("## Bulk\n"));
         assert!(goal.is_some() && goal < table, "{page}");
         assert!(page.ends_with("\n\n- Linux guest: congestion control cubic\n"), "{page}");
-        assert!(page.contains(" had 25.0 % of the time "), "{page}");
+        assert!(page.contains(" had 25.0 % of its processors' time "), "{page}");
         assert!(!page.contains('{'), "{page}");
     }
 

@@ -59,7 +59,14 @@ fn little_and_much_memory_serve() {
 /// where the kernel has mapped nothing at its start.
 #[test]
 fn a_card_above_4_gib_serves() {
-    let guest = Boot::new("httpd").variable("QEMU_ARGS", "-device pci-testdev,membar=4G").serve();
+    let guest = Boot::new("httpd")
+        .variable("QEMU_ARGS", "-device pci-testdev,membar=4G")
+        .variable("LOG", "debug")
+        .serve();
+    let console = guest.wait_for("httpd: ");
+    let (_, address) = console.split_once("mapping device registers at 0x").expect(&console);
+    let digits = address.split(|c: char| !c.is_ascii_hexdigit()).next().unwrap_or_default();
+    assert!(u64::from_str_radix(digits, 16).unwrap() >= 1 << 32, "{digits}");
     assert_eq!(curl(&[&guest.url("/bytes/1")]), [0]);
 }
 

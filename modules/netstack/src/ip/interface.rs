@@ -180,12 +180,11 @@ impl Interface {
 
     /// The groups that the device is to let through, if they have changed since the last call.
     pub(crate) fn multicast_filter(&mut self) -> Option<Vec<MacAddress>> {
-        // Asked for first: a look would be taken for a change.
         if self.is_filtered() {
             return None;
         }
         let mut groups = Vec::new();
-        for group in self.membership.for_filter()?.map(multicast_mac) {
+        for group in self.membership.for_filter().map(multicast_mac) {
             // There are few.
             if !groups.contains(&group) {
                 groups.push(group);

@@ -12,7 +12,6 @@
 
 use alloc::vec::Vec;
 use core::{
-    mem,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
@@ -137,16 +136,15 @@ impl Membership {
             || self.place(address).is_ok_and(|place| self.groups[place].members > 0)
     }
 
-    /// Whether [`for_filter`](Self::for_filter) has nothing to say.
+    /// Whether the groups are those that [`for_filter`](Self::for_filter) has told last.
     pub(crate) fn is_filtered(&self) -> bool {
         self.is_filtered
     }
 
-    /// Every group whose packets are for this interface, if they are others than at the last call.
-    pub(crate) fn for_filter(&mut self) -> Option<impl Iterator<Item = IpAddr>> {
-        let was_filtered = mem::replace(&mut self.is_filtered, true);
-        let everybodys = [ALL_HOSTS.into(), ALL_NODES.into()].into_iter();
-        (!was_filtered).then(|| everybodys.chain(self.groups()))
+    /// Every group whose packets are for this interface.
+    pub(crate) fn for_filter(&mut self) -> impl Iterator<Item = IpAddr> {
+        self.is_filtered = true;
+        [ALL_HOSTS.into(), ALL_NODES.into()].into_iter().chain(self.groups())
     }
 
     /// The groups that were joined, in the order of their addresses.
