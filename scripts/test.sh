@@ -66,13 +66,14 @@ build_programs() {
     scripts/image.sh threads x86_64 2
 }
 
-# Everything that needs the internet happens before the namespace cuts it off.
+# Everything that needs the internet happens before the namespace cuts it off. The tests take turns:
+# they share the tap device and the host's address on it.
 end_to_end() {
     cargo fetch &&
         build_programs &&
         cargo build -p relay &&
         cargo test -p e2e --no-run &&
-        scripts/netns.sh cargo test -p e2e
+        RUST_TEST_THREADS=1 scripts/netns.sh cargo test -p e2e
 }
 
 stage "Format" format

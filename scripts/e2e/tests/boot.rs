@@ -1,14 +1,13 @@
 //! Booting: configuration, what can be missing, what it costs.
 
 use std::{
-    fs,
     net::{TcpListener, TcpStream},
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use e2e::{Boot, curl, needs_tap, root, run};
+use e2e::{Boot, Guest, curl, needs_tap, root, run};
 
 #[test]
 fn dhcp_is_used_when_nothing_is_said_and_after_a_wrong_value() {
@@ -89,22 +88,31 @@ fn the_guests_clock_agrees_with_the_hosts() {
     assert!((0.95..1.05).contains(&ratio), "{uptime} ms in the guest, {host} ms outside");
 }
 
+/// A server on the host, and the word that has `apps/httpget` ask it. The port is any that is free:
+/// tests that wait for their turn to boot a guest may listen already.
+fn web_server() -> (TcpListener, String) {
+    let server = TcpListener::bind("10.0.2.2:0").unwrap();
+    let url = format!("httpget.url=http://{}/x", server.local_addr().unwrap());
+    (server, url)
+}
+
+/// What tcpdump says of the frames so far. While the guest runs, nobody else overwrites its capture.
+fn captured(_running: &Guest, filter: &str) -> String {
+    let dump = root().join("target/netdump.pcap");
+    let lines = run(Command::new("tcpdump").args(["-nnSr"]).arg(dump).arg(filter));
+    String::from_utf8(lines).unwrap()
+}
+
 #[test]
 fn two_boots_have_other_sequence_numbers_and_ports() {
     if needs_tap() {
         return;
     }
-    let server = TcpListener::bind("10.0.2.2:8000").unwrap();
+    let (server, url) = web_server();
     let boot = || {
-        let dump = root().join("target/netdump.pcap");
-        let _ = fs::remove_file(&dump);
-        let get = "httpget.url=http://10.0.2.2:8000/x";
-        let guest = Boot::new("httpget").variable("NET_DUMP", "y").append(get).start();
-        let (stream, peer) = server.accept().unwrap();
-        drop((stream, guest));
-        let filter = "tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn";
-        let line = run(Command::new("tcpdump").args(["-nnSr"]).arg(&dump).arg(filter));
-        let line = String::from_utf8(line).unwrap();
+        let guest = Boot::new("httpget").variable("NET_DUMP", "y").append(&url).start();
+        let (_stream, peer) = server.accept().unwrap();
+        let line = captured(&guest, "tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn");
         let isn = line.split("seq ").nth(1).unwrap().split(',').next().unwrap().to_string();
         (isn, peer.port())
     };
@@ -130,9 +138,9 @@ fn the_client_sleeps_five_seconds_when_told_to() {
     if needs_tap() {
         return;
     }
-    let server = TcpListener::bind("10.0.2.2:8000").unwrap();
-    let get = "httpget.url=http://10.0.2.2:8000/x httpget.count=2 httpget.interval=5";
-    let mut guest = Boot::new("httpget").append(get).start();
+    let (server, url) = web_server();
+    let get = format!("{url} httpget.count=2 httpget.interval=5");
+    let mut guest = Boot::new("httpget").append(&get).start();
     let serve = || {
         use std::io::{Read, Write};
         let (mut stream, _) = server.accept().unwrap();
@@ -156,8 +164,5 @@ fn packets_are_captured_and_the_log_talks() {
     assert_eq!(curl(&[&guest.url("/bytes/1")]), [0]);
     let console = guest.wait_for("httpd: ");
     assert!(console.contains("network card at PCI"), "the debug log names it:\n{console}");
-    drop(guest);
-    let dump = root().join("target/netdump.pcap");
-    let packets = run(Command::new("tcpdump").args(["-nnr"]).arg(dump).arg("tcp port 80"));
-    assert!(String::from_utf8(packets).unwrap().contains("HTTP: HTTP/1.1 200 OK"));
+    assert!(captured(&guest, "tcp port 80").contains("HTTP: HTTP/1.1 200 OK"));
 }
