@@ -177,6 +177,25 @@ fn an_answer_carries_the_acknowledgement() {
     assert_eq!(client.info().segments_sent, segments + 1);
 }
 
+/// The same after a look that was too early, at the end that has accepted: its SYN could not say how
+/// large the window is, so there is more to tell the peer than usual.
+#[test]
+fn a_read_of_nothing_owes_no_acknowledgement() {
+    let mut net = Net::new(Link::perfect());
+    let (server, client) = pair(&mut net);
+    assert_eq!(server.try_read(&mut [0; 100]), Err(ReadError::WouldBlock));
+    let (bell, waker) = Bell::new();
+    server.register(Interest::Read, &waker);
+    let segments = server.info().segments_sent;
+    pour(&client, &mut &b"question"[..]);
+    net.run_until(SOON, || bell.rings() == 1);
+    drain(&server, &mut Vec::new());
+    pour(&server, &mut &b"answer"[..]);
+    net.run_briefly();
+    assert_eq!(client.info().send_queue, 0);
+    assert_eq!(server.info().segments_sent, segments + 1);
+}
+
 /// RFC 9293 section 3.8.6.3: within half a second, whatever the reader does.
 #[test]
 fn a_reader_that_is_woken_and_does_nothing_holds_no_acknowledgement_back() {

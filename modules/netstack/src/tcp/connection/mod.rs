@@ -413,7 +413,7 @@ impl Connection {
     /// Reads what has arrived. Opens the window when enough has been read.
     pub(crate) fn read(&mut self, buffer: &mut [u8], budget: &mut Budget) -> usize {
         let len = self.inbox.read(buffer, budget);
-        self.owed.ack |= self.is_window_update_due();
+        self.owed.ack |= len > 0 && self.is_window_update_due();
         len
     }
 
