@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use qemu_x86_64::{NIC_VECTOR, cpu, pci};
-use virtio_net::pci::{MsiMessage, MsixTransport};
+use qemu_x86_64::{NIC_CONFIG_VECTOR, NIC_VECTOR, cpu, pci};
+use virtio_net::pci::{Interrupts, MsiMessage, MsixTransport};
 use virtio_net::{OpenError, VirtioNet};
 
 use crate::dma::ArceOsHal;
@@ -46,13 +46,19 @@ impl core::error::Error for NicError {}
 /// # Errors
 /// See [`NicError`]; its text says how to start QEMU with a card that works.
 pub(crate) fn open() -> Result<Nic, NicError> {
-    let message = MsiMessage {
-        address: MSI_ADDRESS | u64::from(cpu::apic_id()) << MSI_DESTINATION_SHIFT,
-        data: NIC_VECTOR.into(),
+    let address = MSI_ADDRESS | u64::from(cpu::apic_id()) << MSI_DESTINATION_SHIFT;
+    let message = |vector: u8| MsiMessage { address, data: vector.into() };
+    let interrupts = Interrupts {
+        queues: message(NIC_VECTOR),
+        config: message(NIC_CONFIG_VECTOR),
+        has_changed: &irq::HAS_CONFIG_CHANGED,
     };
-    let card = pci::find_nic::<ArceOsHal>(message).map_err(NicError::Discovery)?;
+    let card = pci::find_nic::<ArceOsHal>(interrupts).map_err(NicError::Discovery)?;
     if !irq::register(NIC_VECTOR) {
         return Err(NicError::VectorTaken(NIC_VECTOR));
+    }
+    if !irq::register_config(NIC_CONFIG_VECTOR) {
+        return Err(NicError::VectorTaken(NIC_CONFIG_VECTOR));
     }
     log::info!("network card at PCI {}", card.function);
     VirtioNet::new(card.transport).map_err(NicError::Driver)

@@ -64,7 +64,7 @@ pub fn run(application: impl Future<Output = ()>) {
         return;
     };
     idle::init();
-    runner.handle().spawn(announce_addresses());
+    runner.handle().spawn(announce_network());
     runner.block_on(application);
 }
 
@@ -100,12 +100,19 @@ pub(crate) fn new_runner<M: Machine, D: Device>(
     Some(runner)
 }
 
-/// Says on the console which address the interface has, whenever that changes.
-pub(crate) async fn announce_addresses() {
+/// Says on the console which address the interface has, and whether it has a link, whenever that
+/// changes.
+pub(crate) async fn announce_network() {
     let handle = Handle::current();
-    let mut announced = None;
+    let (mut announced, mut had_link) = (None, true);
     poll_fn(|cx| {
         handle.stack().register_config(cx.waker());
+        // The loopback interface always has one, and there is one card.
+        let has_link = handle.stack().interfaces().iter().all(|one| one.is_link_up);
+        if has_link != had_link {
+            println!("axwire: the link is {}", if has_link { "up" } else { "down" });
+            had_link = has_link;
+        }
         let address = handle.stack().ipv4();
         if address != announced {
             match &address {

@@ -212,7 +212,8 @@ pub trait Device {
     /// ```
     fn split(&mut self) -> (&mut Self::Rx, &mut Self::Tx);
 
-    /// Whether the link has a carrier. A device that cannot tell says yes.
+    /// Whether the link has a carrier, as of the last [`mask_interrupts`](Self::mask_interrupts): a
+    /// change interrupts. Asked in every turn. A device that cannot tell says yes.
     ///
     /// ```
     /// # use netdev::{Device, cable::cable};

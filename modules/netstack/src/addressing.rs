@@ -140,16 +140,27 @@ impl Engine {
         leased.chain(advertised.map(|ip| IpAddr::V6(*ip))).collect()
     }
 
+    /// The link has gone, or come back. Nothing is given up because it has gone: who waits for an
+    /// answer does so for as long as it would wait for a silent peer.
+    pub(crate) fn link_changed(&mut self, id: InterfaceId, is_up: bool) {
+        self.ip.interface_mut(id).is_link_up = is_up;
+        self.config_waiters.drain_into(&mut self.woken);
+        if is_up {
+            self.restart_link(id);
+        }
+    }
+
     /// The link has come back, perhaps elsewhere: everything is asked for and said again.
     pub(crate) fn restart_link(&mut self, id: InterfaceId) {
         let now = self.now;
         if self.ip.interfaces.get(id.index()).is_none_or(Interface::is_loopback) {
             return;
         }
-        let interface = self.ip.interface_mut(id);
+        let Engine { ip, rng, .. } = self;
+        let interface = ip.interface_mut(id);
         interface.unannounced = interface.addresses.iter().map(|own| own.ip).collect();
         if let Some(client) = &mut interface.autoconf.dhcp {
-            client.restart(now);
+            client.reconnect(now, rng);
         }
         if let Some(slaac) = &mut interface.autoconf.slaac {
             slaac.restart(now);

@@ -124,6 +124,10 @@ impl Engine {
         let had_work = self.has_work_beside(id);
         // Two pollers may have asked for the time in one order and come here in the other.
         self.now = self.now.max(now);
+        let is_link_up = device.link_up();
+        if is_link_up != self.ip.interface(id).is_link_up {
+            self.link_changed(id, is_link_up);
+        }
         self.expire_deadlines();
         let is_control_due = self.now >= self.control_due || self.lookups.has_new;
         if is_control_due {

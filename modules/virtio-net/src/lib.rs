@@ -43,7 +43,7 @@ use alloc::sync::Arc;
 use netdev::{Device, DeviceInfo, MacAddress};
 use spin::Mutex;
 use virtio_drivers::Hal;
-use virtio_drivers::transport::{DeviceStatus, Transport};
+use virtio_drivers::transport::{DeviceStatus, InterruptStatus, Transport};
 
 use control::Control;
 pub use error::OpenError;
@@ -64,6 +64,8 @@ pub use transmit::TransmitQueue;
 pub struct VirtioNet<H: Hal, T: Transport> {
     info: DeviceInfo,
     has_status: bool,
+    /// As the device has said last.
+    is_link_up: bool,
     /// Used to ring the doorbells and to read the configuration, never by an interrupt handler.
     transport: Arc<Mutex<T>>,
     rx: ReceiveQueue<H, T>,
@@ -103,14 +105,25 @@ impl<H: Hal, T: Transport> VirtioNet<H, T> {
         let control = settings.features.control().then(|| Control::new(transport)).transpose()?;
         transport.lock().finish_init();
         rx.announce();
+        let is_link_up = !settings.has_status || init::link_up(&*transport.lock());
         Ok(Self {
             info: settings.info,
             has_status: settings.has_status,
+            is_link_up,
             transport: transport.clone(),
             rx,
             tx,
             control,
         })
+    }
+
+    /// Reads the state of the link if the device says that its configuration has changed (5.1.4).
+    fn look_at_link(&mut self) {
+        let mut transport = self.transport.lock();
+        let causes = transport.ack_interrupt();
+        if self.has_status && causes.contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT) {
+            self.is_link_up = init::link_up(&*transport);
+        }
     }
 }
 
@@ -131,10 +144,7 @@ impl<H: Hal, T: Transport> Device for VirtioNet<H, T> {
     }
 
     fn link_up(&self) -> bool {
-        if self.rx.is_broken() || self.tx.is_broken() {
-            return false;
-        }
-        !self.has_status || init::link_up(&*self.transport.lock())
+        self.is_link_up && !self.rx.is_broken() && !self.tx.is_broken()
     }
 
     fn unmask_interrupts(&mut self) -> bool {
@@ -153,6 +163,7 @@ impl<H: Hal, T: Transport> Device for VirtioNet<H, T> {
         if let Some(control) = &mut self.control {
             control.mask_interrupts();
         }
+        self.look_at_link();
     }
 
     fn set_multicast_filter(&mut self, groups: &[MacAddress]) {

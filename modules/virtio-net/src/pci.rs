@@ -1,7 +1,7 @@
-//! The PCI transport with one MSI-X interrupt for all queues, and doorbells that cost one access.
+//! The PCI transport with one MSI-X interrupt for all queues and one for changes of the
+//! configuration, and doorbells that cost one access.
 //!
 //! Interrupts by message need no acknowledgement, so that a handler need not reach the device.
-//! Changes of configuration do not interrupt.
 //!
 //! Specification: Virtio 1.2, 4.1; PCI Local Bus 3.0, 6.8.2 (MSI-X).
 
@@ -10,6 +10,7 @@ mod error;
 
 use core::cell::RefCell;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use virtio_drivers::transport::pci::PciTransport;
 use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
@@ -25,8 +26,9 @@ const QUEUES: usize = 2;
 
 /// No interrupt (4.1.4.3).
 const NO_VECTOR: u16 = 0xffff;
-/// The only entry of the MSI-X table in use.
+/// The entries of the MSI-X table in use: for queues, and for changes of the configuration.
 const VECTOR: u16 = 0;
+const CONFIG_VECTOR: u16 = 1;
 
 /// Offsets in `struct virtio_pci_common_cfg` (4.1.4.3).
 const COMMON_CONFIG_VECTOR: usize = 16;
@@ -51,6 +53,29 @@ pub struct MsiMessage {
     pub data: u32,
 }
 
+/// How a device interrupts.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use virtio_net::pci::{Interrupts, MsiMessage};
+///
+/// /// Set by the handler of vector 0xf5.
+/// static HAS_CHANGED: AtomicBool = AtomicBool::new(false);
+/// let message = |vector| MsiMessage { address: 0xfee0_0000, data: vector };
+/// let interrupts =
+///     Interrupts { queues: message(0xf4), config: message(0xf5), has_changed: &HAS_CHANGED };
+/// assert_ne!(interrupts.queues, interrupts.config);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Interrupts {
+    /// For all queues.
+    pub queues: MsiMessage,
+    /// For changes of the configuration, such as a link that goes down.
+    pub config: MsiMessage,
+    /// Whether there has been one: set by its handler, cleared by the driver.
+    pub has_changed: &'static AtomicBool,
+}
+
 /// A virtio PCI device that interrupts by MSI-X.
 ///
 /// ```no_run
@@ -68,6 +93,8 @@ pub struct MsixTransport {
     common: Region,
     notify: Notify,
     doorbells: [Option<NonNull<u16>>; QUEUES],
+    config_vector: u16,
+    has_changed: &'static AtomicBool,
 }
 
 // SAFETY: the pointers are to registers, which any thread may access, and only `&mut self` is used
@@ -76,18 +103,19 @@ unsafe impl Send for MsixTransport {}
 
 impl MsixTransport {
     /// Finds the registers of a device, whose BARs are assigned and decoded, and routes its
-    /// interrupts to `message`.
+    /// interrupts.
     ///
     /// It takes the configuration access itself, because a `PciRoot` does not let it through to
     /// the MSI-X capability.
     ///
     /// ```no_run
     /// # use virtio_drivers::{Hal, transport::pci::bus::{ConfigurationAccess, DeviceFunction}};
-    /// # use virtio_net::pci::{MsiMessage, MsixError, MsixTransport};
-    /// # fn find<H: Hal>(access: &mut impl ConfigurationAccess) -> Result<(), MsixError> {
+    /// # use virtio_net::pci::{Interrupts, MsixError, MsixTransport};
+    /// # fn find<H: Hal>(
+    /// #     access: &mut impl ConfigurationAccess, interrupts: Interrupts
+    /// # ) -> Result<(), MsixError> {
     /// let function = DeviceFunction { bus: 0, device: 3, function: 0 };
-    /// let message = MsiMessage { address: 0xfee0_0000, data: 0xf4 };
-    /// let transport = MsixTransport::new::<H, _>(access, function, message)?;
+    /// let transport = MsixTransport::new::<H, _>(access, function, interrupts)?;
     /// # Ok(())
     /// # }
     /// ```
@@ -97,7 +125,7 @@ impl MsixTransport {
     pub fn new<H: Hal, C: ConfigurationAccess>(
         access: &mut C,
         function: DeviceFunction,
-        message: MsiMessage,
+        interrupts: Interrupts,
     ) -> core::result::Result<Self, MsixError> {
         let access = RefCell::new(access);
         let mut config = Function::new(&access, function);
@@ -109,10 +137,19 @@ impl MsixTransport {
         let msix = config.msix::<H>()?;
         let inner = config.transport::<H>()?;
         config.set_decoding(true);
-        msix.enable(&mut config, message);
-        let mut transport = Self { inner, common, notify, doorbells: [None; QUEUES] };
-        transport.common.write_u16(COMMON_CONFIG_VECTOR, NO_VECTOR);
-        Ok(transport)
+        let has_config_entry = msix.enable(&mut config, &interrupts);
+        let config_vector = if has_config_entry { CONFIG_VECTOR } else { NO_VECTOR };
+        let Interrupts { has_changed, .. } = interrupts;
+        Ok(Self { inner, common, notify, doorbells: [None; QUEUES], config_vector, has_changed })
+    }
+
+    /// Routes the interrupt for changes of the configuration, which a reset has undone (4.1.5.1.2).
+    /// The device may have no vector for it; then they go unnoticed.
+    fn watch_config(&mut self) {
+        self.common.write_u16(COMMON_CONFIG_VECTOR, self.config_vector);
+        if self.common.read_u16(COMMON_CONFIG_VECTOR) != CONFIG_VECTOR {
+            log::warn!("virtio-net: no second MSI-X vector: changes of the link go unnoticed");
+        }
     }
 
     /// Routes the interrupts of a queue that is not enabled yet (4.1.5.1.2) and finds its doorbell
@@ -192,6 +229,9 @@ impl Transport for MsixTransport {
     }
 
     fn set_status(&mut self, status: DeviceStatus) {
+        if status.contains(DeviceStatus::DRIVER_OK) {
+            self.watch_config();
+        }
         self.inner.set_status(status);
     }
 
@@ -203,8 +243,14 @@ impl Transport for MsixTransport {
         self.inner.requires_legacy_layout()
     }
 
+    /// Whether the configuration has changed, as the handler of its interrupt has noted: by MSI-X
+    /// each cause has a vector of its own, and the register that names causes is left alone
+    /// (4.1.4.5.2).
     fn ack_interrupt(&mut self) -> InterruptStatus {
-        self.inner.ack_interrupt()
+        match self.has_changed.swap(false, Ordering::Acquire) {
+            true => InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT,
+            false => InterruptStatus::empty(),
+        }
     }
 
     fn read_config_generation(&self) -> u32 {

@@ -36,13 +36,19 @@ fn the_mtu_is_the_devices_if_it_can_be_kept() {
 
 #[test]
 fn the_link_is_down_if_the_device_says_so() {
-    let (net, device) = open(Traits::default());
+    let (mut net, device) = open(Traits::default());
+    net.mask_interrupts();
     assert!(net.link_up());
-    device.set_link(false);
-    assert!(!net.link_up());
+    for is_up in [false, true] {
+        device.set_link(is_up);
+        assert_eq!(net.link_up(), !is_up, "nobody has looked");
+        net.mask_interrupts();
+        assert_eq!(net.link_up(), is_up);
+    }
 
-    let (net, device) = open(Traits { features: features() & !F_STATUS, ..Traits::default() });
+    let (mut net, device) = open(Traits { features: features() & !F_STATUS, ..Traits::default() });
     device.set_link(false);
+    net.mask_interrupts();
     assert!(net.link_up(), "a device that cannot tell");
 }
 

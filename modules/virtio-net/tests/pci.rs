@@ -5,16 +5,22 @@ mod device;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use device::memory::{FakeHal, load, store};
-use virtio_drivers::transport::Transport;
 use virtio_drivers::transport::pci::VirtioPciError;
 use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
+use virtio_drivers::transport::{DeviceStatus, InterruptStatus, Transport};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
-use virtio_net::pci::{MsiMessage, MsixError, MsixTransport, Structure};
+use virtio_net::pci::{Interrupts, MsiMessage, MsixError, MsixTransport, Structure};
 
 const FUNCTION: DeviceFunction = DeviceFunction { bus: 0, device: 3, function: 0 };
-const MESSAGE: MsiMessage = MsiMessage { address: 0x12_fee0_1000, data: 0x41 };
+static HAS_CHANGED: AtomicBool = AtomicBool::new(false);
+const INTERRUPTS: Interrupts = Interrupts {
+    queues: MsiMessage { address: 0x12_fee0_1000, data: 0x41 },
+    config: MsiMessage { address: 0x12_fee0_2000, data: 0x42 },
+    has_changed: &HAS_CHANGED,
+};
 
 /// All registers are in BAR 4, a 64-bit one; these are their offsets.
 const COMMON: u32 = 0;
@@ -80,7 +86,7 @@ impl Config {
     }
 
     fn open(&mut self) -> Result<MsixTransport, MsixError> {
-        MsixTransport::new::<FakeHal, _>(self, FUNCTION, MESSAGE)
+        MsixTransport::new::<FakeHal, _>(self, FUNCTION, INTERRUPTS)
     }
 
     /// A register in the BAR.
@@ -124,16 +130,51 @@ impl ConfigurationAccess for Config {
 }
 
 #[test]
-fn the_message_is_in_the_table_before_it_is_unmasked() {
+fn the_messages_are_in_the_table_before_it_is_unmasked() {
     let mut config = Config::new();
-    let entry = config.at(MSIX_TABLE);
-    store(entry + 12, 1_u32);
+    let table = config.at(MSIX_TABLE);
+    store(table + 12, 1_u32);
+    store(table + 28, 1_u32);
     let _transport = config.open().unwrap();
-    let table: [u32; 4] = load(entry);
-    assert_eq!(table, [0xfee0_1000, 0x12, 0x41, 0]);
+    let table: [u32; 8] = load(table);
+    assert_eq!(table, [0xfee0_1000, 0x12, 0x41, 0, 0xfee0_2000, 0x12, 0x42, 0]);
     let enabled = 1 << 31 | MSIX_CONTROL_READ_ONLY;
     assert_eq!(*config.msix_writes.borrow(), [enabled | 1 << 30, enabled]);
+}
+
+/// A reset takes the vector away.
+#[test]
+fn changes_of_the_configuration_interrupt_from_the_moment_the_driver_is_ready() {
+    let mut config = Config::new();
+    let mut transport = config.open().unwrap();
+    store(config.at(COMMON_CONFIG_VECTOR), 0xffff_u16);
+    transport.set_status(DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER);
     assert_eq!(load::<u16>(config.at(COMMON_CONFIG_VECTOR)), 0xffff);
+    transport.finish_init();
+    assert_eq!(load::<u16>(config.at(COMMON_CONFIG_VECTOR)), 1);
+}
+
+#[test]
+fn a_device_with_one_vector_keeps_it_for_its_queues() {
+    let mut config = Config::new();
+    config.words.insert(CAP_MSIX, 0x11);
+    store(config.at(MSIX_TABLE) + 16, [7_u32; 4]);
+    let mut transport = config.open().unwrap();
+    assert_eq!(load::<[u32; 4]>(config.at(MSIX_TABLE) + 16), [7; 4], "no entry of its table");
+    transport.finish_init();
+    assert_eq!(load::<u16>(config.at(COMMON_CONFIG_VECTOR)), 0xffff);
+    transport.queue_set(0, 256, 0x1000, 0x2000, 0x3000);
+    assert_eq!(load::<u16>(config.at(COMMON_QUEUE_VECTOR)), 0);
+}
+
+#[test]
+fn a_change_that_the_handler_has_noted_is_told_once() {
+    let mut config = Config::new();
+    let mut transport = config.open().unwrap();
+    assert!(transport.ack_interrupt().is_empty());
+    HAS_CHANGED.store(true, Ordering::Release);
+    assert!(transport.ack_interrupt() == InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT);
+    assert!(transport.ack_interrupt().is_empty());
 }
 
 #[test]

@@ -30,6 +30,12 @@ pub mod pci;
 
 pub use fw_cfg::command_line;
 
-/// The interrupt vector of the network card: the first that ArceOS leaves free below 0xff (it
-/// takes 0xf0 to 0xf3), and above the range that goes through the IOAPIC.
+/// The interrupt vector of the network card's queues: the first that ArceOS leaves free below 0xff
+/// (it takes 0xf0 to 0xf3), and above the range that goes through the IOAPIC.
 pub const NIC_VECTOR: u8 = 0xf4;
+
+/// The interrupt vector by which the network card says that its configuration has changed.
+pub const NIC_CONFIG_VECTOR: u8 = 0xf5;
+
+/// The interrupt vector by which one processor ends another's halt.
+pub const KICK_VECTOR: u8 = 0xf6;

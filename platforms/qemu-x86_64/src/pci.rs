@@ -15,7 +15,7 @@ use virtio_drivers::transport::pci::bus::{
     Command, ConfigurationAccess, DeviceFunctionInfo, HeaderType, PciRoot,
 };
 use virtio_drivers::transport::pci::virtio_device_type;
-use virtio_net::pci::{MsiMessage, MsixError, MsixTransport, Structure};
+use virtio_net::pci::{Interrupts, MsixError, MsixTransport, Structure};
 use x86_64::instructions::port::Port;
 
 pub use virtio_drivers::transport::pci::bus::DeviceFunction;
@@ -221,16 +221,16 @@ impl fmt::Display for NicError {
 
 impl core::error::Error for NicError {}
 
-/// Finds the first virtio network card and has it interrupt by `message`.
+/// Finds the first virtio network card and has it interrupt as told.
 ///
 /// # Errors
 /// Says which cards there are instead, or what the card lacks.
-pub fn find_nic<H: Hal>(message: MsiMessage) -> Result<Nic, NicError> {
+pub fn find_nic<H: Hal>(interrupts: Interrupts) -> Result<Nic, NicError> {
     let mut cards = functions();
     cards.retain(|(_, info)| info.class == CLASS_NETWORK);
     let is_virtio = |info: &_| virtio_device_type(info) == Some(DeviceType::Network);
     match cards.iter().find(|(_, info)| is_virtio(info)) {
-        Some(&(function, _)) => open::<H>(function, message),
+        Some(&(function, _)) => open::<H>(function, interrupts),
         None if cards.is_empty() => Err(NicError::Missing),
         None => {
             let ids = cards.iter().map(|(_, info)| (info.vendor_id, info.device_id));
@@ -239,9 +239,9 @@ pub fn find_nic<H: Hal>(message: MsiMessage) -> Result<Nic, NicError> {
     }
 }
 
-fn open<H: Hal>(function: DeviceFunction, message: MsiMessage) -> Result<Nic, NicError> {
+fn open<H: Hal>(function: DeviceFunction, interrupts: Interrupts) -> Result<Nic, NicError> {
     enable(&mut root(), function);
-    match MsixTransport::new::<H, _>(&mut PortAccess(()), function, message) {
+    match MsixTransport::new::<H, _>(&mut PortAccess(()), function, interrupts) {
         Ok(transport) => Ok(Nic { function, transport }),
         Err(MsixError::Missing(Structure::CommonConfig)) => Err(NicError::Legacy(function)),
         Err(MsixError::Missing(Structure::MsixTable)) => Err(NicError::NoMsix(function)),

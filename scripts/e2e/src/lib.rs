@@ -184,6 +184,14 @@ impl Guest {
         stdin.write_all(line.as_bytes()).and_then(|()| stdin.write_all(b"\r")).expect("QEMU reads");
     }
 
+    /// Gives QEMU's monitor, which shares the console, a command.
+    pub fn monitor(&mut self, command: &str) {
+        const SWITCH: &str = "\x01c";
+        self.type_line(&format!("{SWITCH}{command}"));
+        let stdin = self.child.stdin.as_mut().expect("piped");
+        stdin.write_all(SWITCH.as_bytes()).expect("QEMU reads");
+    }
+
     /// Waits until QEMU has ended by itself; returns what the console has shown.
     pub fn wait_for_end(&mut self) -> String {
         let deadline = Instant::now() + PATIENCE;

@@ -1,6 +1,7 @@
 //! Booting: configuration, what can be missing, what it costs.
 
 use std::{
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     process::Command,
     thread,
@@ -88,6 +89,27 @@ fn the_guests_clock_agrees_with_the_hosts() {
     assert!((0.95..1.05).contains(&ratio), "{uptime} ms in the guest, {host} ms outside");
 }
 
+/// RFC 2131 section 3.7: the lease is verified, and a connection lives through it.
+#[test]
+fn a_link_that_goes_and_comes_back_is_noticed() {
+    for app in ["httpd", "threads"] {
+        let mut guest = Boot::new(app).append_only("").user_networking().serve();
+        guest.wait_for("axwire: 10.0.2.15/24");
+        let mut stream = TcpStream::connect(guest.addr(80)).unwrap();
+        for (state, said) in [("off", "axwire: the link is down"), ("on", "axwire: the link is up")]
+        {
+            guest.monitor(&format!("set_link net0 {state}"));
+            guest.wait_for(said);
+        }
+        stream.write_all(b"GET /bytes/2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.ends_with(b"\r\n\r\n\x00\x01"), "{app}: {}", answer.escape_ascii());
+        let console = guest.wait_for(&format!("{app}: "));
+        assert!(!console.contains("no IPv4 address any more"), "{console}");
+    }
+}
+
 /// A server on the host, and the word that has `apps/httpget` ask it. The port is any that is free:
 /// tests that wait for their turn to boot a guest may listen already.
 fn web_server() -> (TcpListener, String) {
@@ -142,7 +164,6 @@ fn the_client_sleeps_five_seconds_when_told_to() {
     let get = format!("{url} httpget.count=2 httpget.interval=5");
     let mut guest = Boot::new("httpget").append(&get).start();
     let serve = || {
-        use std::io::{Read, Write};
         let (mut stream, _) = server.accept().unwrap();
         let at = Instant::now();
         assert_ne!(stream.read(&mut [0; 1024]).unwrap(), 0);

@@ -10,11 +10,9 @@ use axhal::{
     irq::{IpiTarget, send_ipi},
     percpu::this_cpu_id,
 };
+use qemu_x86_64::KICK_VECTOR;
 
 use super::{poller, tick};
-
-/// The vector of the interrupt that ends another CPU's halt: the one after the network card's.
-const KICK_VECTOR: usize = qemu_x86_64::NIC_VECTOR as usize + 1;
 
 /// CPUs whose idle task is remembered. Others are asked for its name each time.
 const CPUS_MAX: usize = 64;
@@ -29,13 +27,17 @@ pub(super) fn init() {
     if !axhal::irq::register_irq_hook(on_interrupt) {
         log::warn!("the kernel's interrupt hook is taken: the network will be slow to wake up");
     }
-    axhal::irq::register(KICK_VECTOR, on_kick);
+    if !axhal::irq::register(KICK_VECTOR.into(), on_kick) {
+        log::warn!(
+            "interrupt vector {KICK_VECTOR:#x} is taken: other CPUs will be slow to wake up"
+        );
+    }
 }
 
 /// Ends a CPU's halt, if it is another one's.
 pub(super) fn kick(cpu_id: usize) {
     if cpu_id != this_cpu_id() {
-        send_ipi(KICK_VECTOR, IpiTarget::Other { cpu_id });
+        send_ipi(KICK_VECTOR.into(), IpiTarget::Other { cpu_id });
     }
 }
 

@@ -79,7 +79,7 @@ fn run() {
     let handle = runner.handle().clone();
     handle.stack().set_poller(&Waker::from(Arc::new(PollerWaker)));
     NETWORK.call_once(|| Some(handle));
-    runner.block_on(runtime::announce_addresses());
+    runner.block_on(runtime::announce_network());
 }
 
 /// What the stack wakes when a call has given it something to do.

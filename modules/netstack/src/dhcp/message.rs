@@ -68,6 +68,10 @@ pub(super) enum RequestKind {
         address: Ipv4Addr,
         server: Ipv4Addr,
     },
+    /// In REBOOTING.
+    Verify {
+        address: Ipv4Addr,
+    },
     /// In RENEWING and REBINDING.
     Renew {
         address: Ipv4Addr,
@@ -109,12 +113,13 @@ impl Request<'_> {
 
     /// The header, and the options that differ from kind to kind.
     fn repr(&self) -> DhcpRepr<'_> {
-        use RequestKind::{Discover, Release, Renew};
+        use RequestKind::{Discover, Release, Renew, Verify};
         let (message_type, client_ip, requested_ip, server) = match self.kind {
             Discover => (DhcpMessageType::Discover, None, None, None),
             RequestKind::Request { address, server } => {
                 (DhcpMessageType::Request, None, Some(address), Some(server))
             }
+            Verify { address } => (DhcpMessageType::Request, None, Some(address), None),
             Renew { address } => (DhcpMessageType::Request, Some(address), None, None),
             Release { address, server } => {
                 (DhcpMessageType::Release, Some(address), None, Some(server))

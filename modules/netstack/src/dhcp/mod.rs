@@ -94,6 +94,8 @@ enum State {
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     Bound,
+    /// The link has come back, and it is not known whether the lease holds there.
+    Rebooting(Exchange),
     Renewing(Exchange),
     Rebinding(Exchange),
 }
@@ -193,8 +195,16 @@ impl Client {
         Some(Transmit { source, destination: server, payload: self.message(&exchange, request) })
     }
 
-    /// Begins anew: after [`Client::release`], or when the link has come back.
-    pub(crate) fn restart(&mut self, now: Instant) {
+    /// The link has come back, perhaps elsewhere: asks whether the lease still holds (RFC 2131 section
+    /// 3.7), and keeps to it until it hears that it does not. Without a lease it begins anew.
+    pub(crate) fn reconnect(&mut self, now: Instant, rng: &mut impl Rng) {
+        match &mut self.state {
+            State::Leased { phase, .. } => *phase = Phase::Rebooting(Exchange::new(now, rng)),
+            _ => self.restart(now),
+        }
+    }
+
+    fn restart(&mut self, now: Instant) {
         let earliest = self.begun.map_or(now, |begun| begun + RESTART_INTERVAL_MIN);
         self.state = State::Init { at: now.max(earliest) };
     }
@@ -218,14 +228,17 @@ impl Client {
         match &self.state {
             State::Init { at } => Some(*at),
             State::Selecting(exchange) | State::Requesting { exchange, .. } => Some(exchange.next),
-            State::Leased { lease, since, phase } => {
-                let times = lease.times?;
-                Some(match phase {
-                    Phase::Bound => *since + times.renew,
-                    Phase::Renewing(exchange) => exchange.next.min(*since + times.rebind),
-                    Phase::Rebinding(exchange) => exchange.next.min(*since + times.expire),
-                })
-            }
+            State::Leased { lease, since, phase } => Some(match (phase, lease.times) {
+                (Phase::Rebooting(exchange), None) => exchange.next,
+                (_, None) => return None,
+                (Phase::Bound, Some(times)) => *since + times.renew,
+                (Phase::Renewing(exchange), Some(times)) => {
+                    exchange.next.min(*since + times.rebind)
+                }
+                (Phase::Rebooting(exchange) | Phase::Rebinding(exchange), Some(times)) => {
+                    exchange.next.min(*since + times.expire)
+                }
+            }),
             State::Released => None,
         }
     }
@@ -236,7 +249,9 @@ impl Client {
             State::Selecting(exchange)
             | State::Requesting { exchange, .. }
             | State::Leased {
-                phase: Phase::Renewing(exchange) | Phase::Rebinding(exchange), ..
+                phase:
+                    Phase::Rebooting(exchange) | Phase::Renewing(exchange) | Phase::Rebinding(exchange),
+                ..
             } => Some(exchange.xid),
             _ => None,
         }
@@ -276,12 +291,24 @@ impl Client {
         let State::Leased { lease, since, phase } = &mut self.state else {
             return None;
         };
-        let times = lease.times?;
-        let (rebind_at, expire_at) = (*since + times.rebind, *since + times.expire);
-        if now >= expire_at {
+        let has_expired = lease.times.is_some_and(|times| now >= *since + times.expire);
+        if has_expired {
             self.restart(now);
             return None;
         }
+        if let Phase::Rebooting(exchange) = phase {
+            if exchange.count >= REQUESTS_MAX {
+                // Nobody objects: it is used for as long as it lasts.
+                *phase = Phase::Bound;
+                return None;
+            }
+            exchange.note_duration(now);
+            exchange.note_sent(now, retry_wait(exchange.count, rng));
+            let (exchange, address) = (*exchange, lease.config.address);
+            return Some(self.broadcast(&exchange, RequestKind::Verify { address }));
+        }
+        let times = lease.times?;
+        let (rebind_at, expire_at) = (*since + times.rebind, *since + times.expire);
         let is_rebinding = now >= rebind_at;
         let mut exchange = match *phase {
             Phase::Renewing(exchange) if !is_rebinding => exchange,
@@ -349,7 +376,9 @@ impl Client {
                 Phase::Renewing(exchange) => {
                     (server == Some(lease.server)).then_some((lease.config.address, exchange.sent))
                 }
-                Phase::Rebinding(exchange) => server.map(|_| (lease.config.address, exchange.sent)),
+                Phase::Rebooting(exchange) | Phase::Rebinding(exchange) => {
+                    server.map(|_| (lease.config.address, exchange.sent))
+                }
                 Phase::Bound => None,
             },
             _ => None,

@@ -371,7 +371,58 @@ fn a_lease_can_be_given_back() {
     assert_eq!((world.events.as_slice(), world.sent.len()), (&[None][..], 0));
     assert_eq!(world.client.deadline(), None);
     assert_eq!(world.client.release(world.now, &mut world.rng), None);
-    world.client.restart(world.now);
+    world.client.reconnect(world.now, &mut world.rng);
     world.poll();
     assert_eq!(world.kinds(), [Discover]);
+}
+
+/// RFC 2131 sections 3.2 and 4.3.2: by broadcast, with the address as a wish and without a server.
+#[test]
+fn a_lease_is_verified_when_the_link_comes_back() {
+    for lease in [LEASE, u32::MAX] {
+        let mut world = World::bound(move |answer| answer.lease(lease));
+        world.client.reconnect(world.now, &mut world.rng);
+        world.poll();
+        let sent = &world.sent[0];
+        assert_eq!((sent.kind, sent.client_ip), (Request, Ipv4Addr::UNSPECIFIED));
+        assert_eq!((sent.requested, sent.server), (Some(LEASED), None));
+        assert_eq!(sent.route, (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST));
+        world.hear(&Answer::new(ACK, world.xid()).lease(lease));
+        world.run(secs(LEASE / 2 - 1));
+        assert_eq!(world.kinds(), [Request], "until half of it is over");
+        assert!(world.events.is_empty(), "it is the same");
+    }
+}
+
+/// RFC 2131 section 3.2, 2: nobody objects.
+#[test]
+fn a_lease_that_nobody_verifies_is_used_to_its_end() {
+    let mut world = World::bound(|answer| answer);
+    world.client.reconnect(world.now, &mut world.rng);
+    world.run(secs(LEASE - 1));
+    assert!(world.events.is_empty());
+    assert_eq!(world.seconds()[..5], [0, 1, 4, 12, 500], "four times, and at T1");
+    world.run(secs(1));
+    assert_eq!(world.events, [None]);
+}
+
+/// The end of the lease comes before that of the questions.
+#[test]
+fn a_lease_ends_while_it_is_verified() {
+    let mut world = World::bound(|answer| answer.lease(40));
+    world.run(secs(39));
+    world.client.reconnect(world.now, &mut world.rng);
+    world.run(secs(1));
+    assert_eq!(world.events, [None]);
+}
+
+#[test]
+fn a_lease_of_another_network_is_given_up() {
+    let mut world = World::bound(|answer| answer);
+    world.run(secs(10));
+    world.client.reconnect(world.now, &mut world.rng);
+    world.poll();
+    world.hear(&Answer::new(NAK, world.xid()));
+    assert_eq!(world.events, [None]);
+    assert_eq!(world.kinds(), [Request, Discover]);
 }

@@ -120,7 +120,7 @@ errors! {
 /// # use netstack::*;
 /// # let (stack, mut poll) = world::host();
 /// let info: &InterfaceInfo = &stack.interfaces()[1];
-/// assert_eq!((info.id, info.mtu), (InterfaceId::FIRST, 1500));
+/// assert_eq!((info.id, info.mtu, info.is_link_up), (InterfaceId::FIRST, 1500, true));
 /// assert!(info.addresses.contains(&([10, 0, 0, 1].into(), 24)));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +129,8 @@ pub struct InterfaceInfo {
     pub id: InterfaceId,
     /// The station's address; zeros for the loopback interface.
     pub mac: MacAddress,
+    /// Whether its link has a carrier, as far as its device can tell.
+    pub is_link_up: bool,
     /// The largest IP packet that it sends, in bytes.
     pub mtu: usize,
     /// Its addresses with the lengths of their prefixes.
@@ -141,7 +143,7 @@ pub struct InterfaceInfo {
 impl Engine {
     pub(crate) fn add_loopback(&mut self) {
         let id = InterfaceId::LOOPBACK;
-        let mut interface = Interface::new(id, &loopback::INFO);
+        let mut interface = Interface::new(id, &loopback::INFO, true);
         let addresses = [(IpAddr::from(Ipv4Addr::LOCALHOST), 8), (Ipv6Addr::LOCALHOST.into(), 128)];
         for (ip, prefix_len) in addresses {
             interface.addresses.push(Address::new(ip, prefix_len, Origin::Manual));
@@ -159,7 +161,7 @@ impl Engine {
         }
         let info = device.info();
         let id = InterfaceId::new(self.ip.interfaces.len());
-        self.ip.interfaces.push(Interface::new(id, &info));
+        self.ip.interfaces.push(Interface::new(id, &info, device.link_up()));
         if info.mtu >= IPV6_MTU_MIN {
             self.discover_routers(id);
             const LINK_LOCAL_PREFIX_LEN: u8 = 64;
@@ -178,6 +180,7 @@ impl Engine {
         let info = |interface: &Interface| InterfaceInfo {
             id: interface.id,
             mac: interface.mac,
+            is_link_up: interface.is_link_up,
             mtu: interface.mtu,
             addresses: interface.addresses.iter().map(|own| (own.ip, own.prefix_len)).collect(),
             groups: interface.membership.groups().collect(),

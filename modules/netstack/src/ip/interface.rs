@@ -117,6 +117,8 @@ pub(crate) struct Interface {
     pub(crate) id: InterfaceId,
     pub(crate) mac: MacAddress,
     pub(crate) offloads: Offloads,
+    /// As the device has said last.
+    pub(crate) is_link_up: bool,
     /// The largest IP packet that the device carries, in bytes.
     pub(crate) device_mtu: usize,
     /// The largest that the application wants.
@@ -142,11 +144,12 @@ pub(crate) struct Interface {
 }
 
 impl Interface {
-    pub(crate) fn new(id: InterfaceId, info: &DeviceInfo) -> Self {
+    pub(crate) fn new(id: InterfaceId, info: &DeviceInfo, is_link_up: bool) -> Self {
         Interface {
             id,
             mac: info.mac,
             offloads: info.offloads,
+            is_link_up,
             device_mtu: info.mtu,
             mtu_wanted: info.mtu,
             mtu: info.mtu,

@@ -243,6 +243,37 @@ fn without_a_server_the_client_asks_at_leisure() {
     assert!((10..=20).contains(&count), "{count} questions in ten minutes");
 }
 
+/// RFC 2131 section 3.7: the server is asked whether the lease still holds, and connections that use
+/// it live on.
+#[test]
+fn a_link_that_comes_back_has_the_lease_verified() {
+    let mut net = Net::leased();
+    let stack = net.host.stack.clone();
+    let (bell, waker) = Bell::new();
+    use DhcpMessageType::{Discover, Request};
+    for is_up in [false, true] {
+        stack.register_config(&waker);
+        let rings = bell.rings();
+        net.host.set_link(is_up);
+        net.run_for(Duration::from_secs(100));
+        assert!(bell.rings() > rings);
+        assert_eq!(stack.interfaces()[1].is_link_up, is_up);
+        assert_eq!(stack.ipv4(), Some(lease()));
+        let said: Vec<_> = net.heard.drain(..).map(|(_, kind, unicast)| (kind, unicast)).collect();
+        assert_eq!(said, [(Request, false)][..usize::from(is_up)]);
+    }
+    let announced = net.sent.iter().any(|frame| wire::arp_target(frame) == Some(LEASED));
+    assert!(announced, "RFC 5227 section 2.3");
+
+    net.refuses = true;
+    net.host.set_link(false);
+    net.run_for(Duration::from_secs(1));
+    net.host.set_link(true);
+    net.run_for(Duration::from_secs(1));
+    let said: Vec<_> = net.heard.iter().map(|(_, message, _)| *message).collect();
+    assert_eq!(said, [Request, Discover, Request], "it is another network");
+}
+
 /// RFC 2131 section 4.4.6.
 #[test]
 fn a_lease_is_given_back_and_taken_again() {

@@ -12,7 +12,7 @@ use virtio_drivers::transport::pci::{
 };
 
 use super::error::{MsixError, Structure};
-use super::{MsiMessage, VECTOR};
+use super::{CONFIG_VECTOR, Interrupts, MsiMessage, VECTOR};
 
 const CONFIG_LEN: usize = 256;
 /// Four-byte capabilities that fit behind the header of configuration space. The list is the
@@ -26,6 +26,8 @@ const NOTIFY_CAP_LEN: u8 = 20;
 
 const CAP_ID_MSIX: u8 = 0x11;
 const MSIX_CAP_LEN: u8 = 12;
+/// The number of entries, less one.
+const MSIX_TABLE_SIZE_MASK: u16 = 0x7ff;
 const MSIX_FUNCTION_MASK: u16 = 1 << 14;
 const MSIX_ENABLE: u16 = 1 << 15;
 const MSIX_ENTRY_LEN: usize = 16;
@@ -101,12 +103,14 @@ impl<'a, C: ConfigurationAccess> Function<'a, C> {
         let capability = self.find(MSIX_CAP_LEN, |capability| capability.id == CAP_ID_MSIX);
         let capability = capability.ok_or(MsixError::Missing(structure))?;
         let location = self.read(capability.offset + 4);
+        let entries = usize::from(capability.private_header & MSIX_TABLE_SIZE_MASK) + 1;
+        let entries = entries.min(usize::from(CONFIG_VECTOR) + 1);
         let place = Place {
             bar: (location & MSIX_BAR_MASK) as u8,
             offset: location & !MSIX_BAR_MASK,
-            len: (usize::from(VECTOR) + 1) * MSIX_ENTRY_LEN,
+            len: entries * MSIX_ENTRY_LEN,
         };
-        Ok(Msix { capability, table: self.map::<H>(structure, place)? })
+        Ok(Msix { capability, table: self.map::<H>(structure, place)?, entries })
     }
 
     /// The first capability of its type that is complete, which is the one to use (4.1.4.1).
@@ -223,25 +227,35 @@ impl Notify {
 pub(super) struct Msix {
     capability: CapabilityInfo,
     table: Region,
+    entries: usize,
 }
 
 impl Msix {
     /// Masks the function while the table is written, because a message can be sent half-written
-    /// otherwise.
+    /// otherwise. Returns whether there is an entry for changes of the configuration.
     pub(super) fn enable(
         mut self,
         function: &mut Function<'_, impl ConfigurationAccess>,
-        message: MsiMessage,
-    ) {
+        interrupts: &Interrupts,
+    ) -> bool {
         let control = self.capability.private_header | MSIX_ENABLE;
         self.set_control(function, control | MSIX_FUNCTION_MASK);
-        let entry = usize::from(VECTOR) * MSIX_ENTRY_LEN;
+        self.set_entry(VECTOR, interrupts.queues);
+        let has_config_entry = self.entries > usize::from(CONFIG_VECTOR);
+        if has_config_entry {
+            self.set_entry(CONFIG_VECTOR, interrupts.config);
+        }
+        self.set_control(function, control & !MSIX_FUNCTION_MASK);
+        has_config_entry
+    }
+
+    fn set_entry(&mut self, vector: u16, message: MsiMessage) {
+        let entry = usize::from(vector) * MSIX_ENTRY_LEN;
         self.table.write_u32(entry, message.address as u32);
         self.table.write_u32(entry + 4, (message.address >> 32) as u32);
         self.table.write_u32(entry + 8, message.data);
         // Bit 0 masks this entry.
         self.table.write_u32(entry + 12, 0);
-        self.set_control(function, control & !MSIX_FUNCTION_MASK);
     }
 
     fn set_control(&self, function: &mut Function<'_, impl ConfigurationAccess>, control: u16) {

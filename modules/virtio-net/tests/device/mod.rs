@@ -104,6 +104,7 @@ struct State {
     resetting: Option<usize>,
     driver_features: u64,
     link_status: u16,
+    has_config_changed: bool,
     queues: [Option<Queue>; 3],
     kicks: [usize; 3],
     filter: filter::Filter,
@@ -156,6 +157,7 @@ pub fn device(traits: Traits) -> (Handle, FakeTransport) {
         resetting: None,
         driver_features: 0,
         link_status: 1,
+        has_config_changed: false,
         queues: [None; 3],
         kicks: [0; 3],
         filter: filter::Filter::default(),
@@ -185,7 +187,9 @@ impl Handle {
     }
 
     pub fn set_link(&self, is_up: bool) {
-        self.state().link_status = is_up.into();
+        let mut state = self.state();
+        state.link_status = is_up.into();
+        state.has_config_changed = true;
     }
 
     /// Notifications of a queue so far.
@@ -454,7 +458,10 @@ impl Transport for FakeTransport {
     }
 
     fn ack_interrupt(&mut self) -> InterruptStatus {
-        InterruptStatus::empty()
+        match std::mem::take(&mut self.state().has_config_changed) {
+            true => InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT,
+            false => InterruptStatus::empty(),
+        }
     }
 
     fn read_config_generation(&self) -> u32 {

@@ -35,6 +35,7 @@ pub(crate) struct Request {
 
 pub(crate) struct Card {
     mac: MacAddress,
+    is_link_up: bool,
     rx: CardReceiver,
     tx: CardTransmitter,
 }
@@ -53,7 +54,12 @@ impl Card {
     pub(crate) fn new(mac: MacAddress, offloads: Offloads) -> Self {
         let tx =
             CardTransmitter { offloads, region: REGION, requests: Vec::new(), is_awaited: false };
-        Card { mac, rx: CardReceiver(VecDeque::new()), tx }
+        Card { mac, is_link_up: true, rx: CardReceiver(VecDeque::new()), tx }
+    }
+
+    /// Whether there is a link.
+    pub(crate) fn set_link(&mut self, is_up: bool) {
+        self.is_link_up = is_up;
     }
 
     /// Has the transmitter hold fewer bytes.
@@ -86,6 +92,10 @@ impl Device for Card {
 
     fn split(&mut self) -> (&mut CardReceiver, &mut CardTransmitter) {
         (&mut self.rx, &mut self.tx)
+    }
+
+    fn link_up(&self) -> bool {
+        self.is_link_up
     }
 
     fn unmask_interrupts(&mut self) -> bool {

@@ -150,6 +150,12 @@ impl Host {
         self.card.deliver(frame, RxOffload::default())
     }
 
+    /// Pulls the plug, or puts it back: the card interrupts.
+    pub(crate) fn set_link(&mut self, is_up: bool) {
+        self.card.set_link(is_up);
+        self.next = Next::Now;
+    }
+
     /// Polls the host if something asks for it. Returns what it sent, or nothing if it slept.
     pub(crate) fn turn(&mut self, now: Instant) -> Option<Vec<Vec<u8>>> {
         let has_frames = !self.card.unmask_interrupts();
