@@ -415,8 +415,9 @@ impl Stack {
         self.with(|engine| engine.remove_route(network, prefix_len, gateway))
     }
 
-    /// Says that an interface's link has come back, perhaps elsewhere: addresses, routers and groups
-    /// are asked for and announced again.
+    /// Says that an interface's link has come back, perhaps elsewhere: routers and groups are asked for,
+    /// addresses announced and a DHCP lease verified (RFC 2131 section 3.7). A device that can tell
+    /// needs no such call.
     ///
     /// ```
     /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
@@ -433,7 +434,7 @@ impl Stack {
     }
 
     /// Gives an interface's DHCP lease back, before the machine is switched off. Nothing is leased
-    /// again until [`restart_link`](Self::restart_link).
+    /// again until its link comes back, or [`restart_link`](Self::restart_link) says so.
     ///
     /// ```
     /// # mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/example.rs")); }
