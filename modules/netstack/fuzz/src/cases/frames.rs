@@ -83,8 +83,8 @@ struct World {
     socket: Option<UdpSocket>,
     ping: Option<IcmpSocket>,
     lookups: Vec<Lookup>,
-    /// The host's last question to its name server, and who asked.
-    query: (SocketAddr, Vec<u8>),
+    /// The host's last question to a name server, and who asked whom.
+    query: ([SocketAddr; 2], Vec<u8>),
 }
 
 impl World {
@@ -111,7 +111,7 @@ impl World {
             socket: UdpSocket::bind(&stack, at(1, 7)).ok(),
             ping: IcmpSocket::new(&stack, true, Some(7)).ok(),
             lookups: Vec::new(),
-            query: (at(1, 0), Vec::new()),
+            query: ([at(1, 0), at(2, 53)], Vec::new()),
         };
         let group = Ipv4Addr::new(239, 1, 2, 3).into();
         world.socket.iter().for_each(|socket| socket.join(group, None).unwrap());
@@ -142,7 +142,7 @@ impl World {
             if let Some((from, to, payload)) = wire::udp(&frame)
                 && to.port() == 53
             {
-                self.query = (from, payload.to_vec());
+                self.query = ([from, to], payload.to_vec());
             }
             self.last = frame;
         }
@@ -292,9 +292,9 @@ impl World {
     }
 
     fn answer_query(&self, input: &mut Input<'_>) -> Vec<u8> {
-        let (asker, query) = &self.query;
+        let ([asker, server], query) = &self.query;
         let answer = craft::dns_answer(query, input);
-        packet::udp([(at(2, 0).ip(), 53), (asker.ip(), asker.port())], &answer)
+        packet::udp([server, asker].map(|end| (end.ip(), end.port())), &answer)
     }
 
     /// The host's last frame, as if its peer had sent it.
