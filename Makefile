@@ -25,7 +25,7 @@ MIRI_SKIP = garbage_is_harmless every_byte_arrives_once values_fall_have_a_floor
 	entries_expire_and_the_table memory_is_bounded_and_time a_flood_of_strangers \
 	a_full_table_loses ranges_of_one_instant bytes_survive_wrapping \
 	ten_thousand_timers a_thousand_connections both_halves_work never_more_than_allowed \
-	errors_are_limited_and says_so_at_every_call
+	errors_are_limited_and says_so_at_every_call what_is_taken_back_in_any_order
 # Tests of tasks and their waking. By Tree Borrows: async blocks refer to themselves, for which the
 # older rules of Stacked Borrows have no place. A world ends with tasks that still wait: they leak.
 MIRI_NETASYNC = tasks posix halves reactor pool
