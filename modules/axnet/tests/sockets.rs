@@ -144,9 +144,12 @@ fn a_non_blocking_socket_says_would_block_and_poll_says_when_not() {
         server.send(b"hello").unwrap();
         world.until(|| peer.poll().unwrap().readable);
         assert_eq!(peer.recv(&mut [0; 8]), Ok(5));
-        while peer.send(&[0; 4096]) != Err(AxError::WouldBlock) {}
-        assert!(!peer.poll().unwrap().writable);
-        server.recv(&mut [0; 200_000]).unwrap();
+        // What is sent makes room again, until the peer's buffer is full, too.
+        world.until(|| {
+            while peer.send(&[0; 4096]) != Err(AxError::WouldBlock) {}
+            !peer.poll().unwrap().writable
+        });
+        server.recv(&mut vec![0; 600_000]).unwrap();
         world.until(|| peer.poll().unwrap().writable);
     });
 }
